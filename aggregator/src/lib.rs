@@ -1,0 +1,1 @@
+//! Totals from positions, Kafka to Kafka.

@@ -1,0 +1,160 @@
+//! The producer: idempotent, `acks=all`, bounded by bytes, and it says of each record whether Kafka has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use tokio::sync::Notify;
+
+use crate::{Error, Position, Settings};
+
+/// What is called, once, on the producer's own thread when Kafka has acknowledged a record (with where it is) or
+/// refused it. It must be short.
+pub type OnDelivery = Box<dyn FnOnce(Result<Position, Error>) + Send + Sync>;
+
+/// A record to send.
+pub struct ToSend<'a> {
+    /// The Kafka topic.
+    pub kafka_topic: &'a str,
+    /// The key decides the partition: murmur2, as Java's producer does it.
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Headers in their order.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// The producer's queue is full: try again after [`Producer::has_room`]. Hands the callback back.
+pub struct Full(pub Option<OnDelivery>);
+
+/// Sends records. Cheap to clone.
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<ThreadedProducer<Context>>,
+    room: Arc<Notify>,
+}
+
+impl Producer {
+    /// A producer that keeps at most `queue_bytes` of records that Kafka has not acknowledged yet.
+    ///
+    /// # Errors
+    /// A user's setting that librdkafka does not take.
+    pub fn new(settings: &Settings, queue_bytes: usize) -> Result<Self, Error> {
+        let room = Arc::new(Notify::new());
+        let queue_kbytes = (queue_bytes / 1024).max(1).to_string();
+        let inner = settings
+            .client(&[
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                // Java's partitioner, so that other producers' records of a key land on the same partition.
+                ("partitioner", "murmur2_random"),
+                ("linger.ms", "1"),
+                // A record is not given up while Kafka is away; the queue's bound is what limits the wait.
+                ("message.timeout.ms", "0"),
+                ("queue.buffering.max.kbytes", &queue_kbytes),
+                ("queue.buffering.max.messages", "1000000"),
+            ])
+            .create_with_context(Context {
+                room: Arc::clone(&room),
+            })?;
+        Ok(Self {
+            inner: Arc::new(inner),
+            room,
+        })
+    }
+
+    /// Puts a record into the queue.
+    ///
+    /// # Errors
+    /// [`Full`] when the queue is. A record that can't be sent at all is reported to `on_delivery`.
+    pub fn send(&self, record: &ToSend<'_>, on_delivery: Option<OnDelivery>) -> Result<(), Full> {
+        let callback = Box::new(Callback(Mutex::new(on_delivery)));
+        let mut base = BaseRecord::with_opaque_to(record.kafka_topic, callback);
+        base.key = record.key;
+        base.payload = record.value;
+        if !record.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            for (key, value) in record.headers {
+                headers = headers.insert(Header {
+                    key,
+                    value: Some(*value),
+                });
+            }
+            base.headers = Some(headers);
+        }
+        match self.inner.send(base) {
+            Ok(()) => Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), base)) => {
+                Err(Full(base.delivery_opaque.0.into_inner()))
+            }
+            Err((error, base)) => {
+                if let Some(on_delivery) = base.delivery_opaque.0.into_inner() {
+                    on_delivery(Err(error.into()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until a record has left the queue, or 100 ms: whoever found it full may try again.
+    pub async fn has_room(&self) {
+        // The bound covers the record that left between the failed try and this call.
+        let _elapsed = tokio::time::timeout(Duration::from_millis(100), self.room.notified()).await;
+    }
+
+    /// Records that Kafka has not acknowledged yet.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Waits until Kafka has acknowledged all, at most `timeout`.
+    ///
+    /// # Errors
+    /// When the time was not enough.
+    pub async fn flush(&self, timeout: Duration) -> Result<(), Error> {
+        let producer = self.clone();
+        tokio::task::spawn_blocking(move || producer.inner.flush(timeout))
+            .await
+            .expect("flush does not panic")
+            .map_err(Error::from)
+    }
+}
+
+struct Callback(Mutex<Option<OnDelivery>>);
+
+struct Context {
+    room: Arc<Notify>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::settings::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Callback>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, callback: Self::DeliveryOpaque) {
+        // One waiter for each record that left, so that paused connections wake one by one, not as a herd.
+        self.room.notify_one();
+        if let Some(on_delivery) = callback.0.into_inner() {
+            on_delivery(match result {
+                Ok(message) => Ok(Position {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                }),
+                Err((error, _)) => Err(error.clone().into()),
+            });
+        }
+    }
+}

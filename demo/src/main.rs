@@ -1,0 +1,2 @@
+//! Everything in one process: cargo run --release.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Vehicles on real roads, one MQTT client each.

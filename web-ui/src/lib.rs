@@ -1,0 +1,1 @@
+//! The live map: pages, tiles and the browser client.

@@ -1,0 +1,2 @@
+//! Tasks of the project, in Rust: nothing else to install.
+fn main() {}
