@@ -1,2 +1,41 @@
-//! Tasks of the project, in Rust: nothing else to install.
-fn main() {}
+//! Tasks of the project, in Rust: nothing else to install. `cargo xtask help` lists them.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod kafka;
+mod shell;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Tasks of the project"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start Apache Kafka on this machine, on loopback (needs Java 17 and Maven).
+    Kafka(kafka::Args),
+    /// Run one of Kafka's own console tools, e.g. `kafka-tool topics --list`.
+    KafkaTool(kafka::tool::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Kafka(args) => kafka::run(&args),
+        Task::KafkaTool(args) => kafka::tool::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
