@@ -1,0 +1,136 @@
+//! What the client publishes: its aliases, and the acknowledgements that wait for Kafka.
+//!
+//! Kafka may acknowledge out of order (partitions are independent), but PUBACK and PUBREC leave in the order in which
+//! the PUBLISH packets came [MQTT-4.6.0-2], [MQTT-4.6.0-3].
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::packet::{Ack, PacketId, Publish};
+use crate::{Packet, QoS, ReasonCode, TopicName, Violation};
+
+/// Names a message that waits for Kafka; unique within its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(u64);
+
+#[derive(Debug)]
+pub(super) struct Incoming {
+    aliases: Vec<Option<TopicName>>,
+    alias_max: u16,
+    waiting_max: usize,
+    /// Acknowledgements in the order of their PUBLISH; the first one's token is `first`.
+    waiting: VecDeque<Waiting>,
+    first: u64,
+    /// QoS 2 packet identifiers from PUBLISH to PUBREL; `true` once the message is stored.
+    exactly_once: BTreeMap<PacketId, bool>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    packet_id: PacketId,
+    qos: QoS,
+    result: Option<ReasonCode>,
+}
+
+impl Incoming {
+    pub(super) fn new(alias_max: u16, waiting_max: u16) -> Self {
+        Self {
+            aliases: Vec::new(),
+            alias_max,
+            waiting_max: waiting_max.into(),
+            waiting: VecDeque::new(),
+            first: 0,
+            exactly_once: BTreeMap::new(),
+        }
+    }
+
+    /// Whether one more QoS 1 or 2 publish can be taken.
+    pub(super) fn has_room(&self) -> bool {
+        let stored = self.exactly_once.values().filter(|stored| **stored).count();
+        self.waiting.len() + stored < self.waiting_max
+    }
+
+    /// Sets the topic of a publish that came by alias, or remembers the alias (§3.3.2.3.4).
+    pub(super) fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Violation> {
+        let Some(alias) = publish.properties.topic_alias else {
+            return Ok(());
+        };
+        if alias > self.alias_max {
+            return Err(Violation::TopicAlias);
+        }
+        // It means something on this connection only: it is not stored with the message.
+        publish.properties.topic_alias = None;
+        let index = usize::from(alias) - 1;
+        match &publish.topic {
+            Some(topic) => {
+                if self.aliases.len() <= index {
+                    self.aliases.resize(index + 1, None);
+                }
+                self.aliases[index] = Some(topic.clone());
+            }
+            None => {
+                let known = self.aliases.get(index).cloned().flatten();
+                publish.topic = Some(known.ok_or(Violation::TopicAlias)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts to wait for a message; `None` when it is a QoS 2 one that was sent again.
+    pub(super) fn expect(&mut self, packet_id: PacketId, qos: QoS) -> Option<Token> {
+        if qos == QoS::ExactlyOnce {
+            if self.exactly_once.contains_key(&packet_id) {
+                return None;
+            }
+            self.exactly_once.insert(packet_id, false);
+        }
+        self.waiting.push_back(Waiting {
+            packet_id,
+            qos,
+            result: None,
+        });
+        Some(Token(self.first + self.waiting.len() as u64 - 1))
+    }
+
+    /// Whether the QoS 2 message of `packet_id` is stored and waits for its PUBREL.
+    pub(super) fn is_stored(&self, packet_id: PacketId) -> bool {
+        self.exactly_once.get(&packet_id) == Some(&true)
+    }
+
+    /// Kafka has answered.
+    pub(super) fn appended(&mut self, token: Token, reason: ReasonCode) {
+        let index = token.0.checked_sub(self.first);
+        if let Some(waiting) = index
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| self.waiting.get_mut(index))
+        {
+            waiting.result = Some(reason);
+        }
+    }
+
+    /// The next acknowledgement whose turn it is.
+    pub(super) fn next_ack(&mut self) -> Option<Packet> {
+        let reason = self.waiting.front()?.result?;
+        let waiting = self.waiting.pop_front()?;
+        self.first += 1;
+        let ack = Ack::new(waiting.packet_id, reason);
+        if waiting.qos != QoS::ExactlyOnce {
+            return Some(Packet::PubAck(ack));
+        }
+        if reason.is_error() {
+            // [MQTT-4.3.3-9] The identifier is free again after a refusing PUBREC.
+            self.exactly_once.remove(&waiting.packet_id);
+        } else {
+            self.exactly_once.insert(waiting.packet_id, true);
+        }
+        Some(Packet::PubRec(ack))
+    }
+
+    /// A PUBREL came; returns whether the identifier was known.
+    pub(super) fn release(&mut self, packet_id: PacketId) -> bool {
+        if self.is_stored(packet_id) {
+            self.exactly_once.remove(&packet_id);
+            return true;
+        }
+        false
+    }
+}
