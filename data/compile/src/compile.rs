@@ -267,11 +267,11 @@ const RAMP_REACH: f64 = 150.0;
 /// Metres beyond which ramps lead to a feeder road, not all the way to the street.
 const RAMP_MAX: f64 = 1_200.0;
 
-/// Where lines meet. Guesses: half a street's width, a junction's, and a short block.
+/// Where lines meet. Guesses: half a street's width, a lane, and a short block.
 const TOLERANCE: Tolerance = Tolerance {
     snap: 25.0,
     merge: 8.0,
-    stub: 60.0,
+    stub: 140.0,
 };
 
 /// The road from the ramps to a street or city further away than [`RAMP_MAX`]; the ramps then end where it begins.

@@ -3,7 +3,8 @@
 //! 1. An end near another line is moved onto it.
 //! 2. Lines that cross on the ground are cut there.
 //! 3. Meeting points closer together than [`MERGE`] on one line become one.
-//! 4. A stub that sticks out past its last meeting point is dropped.
+//! 4. A stub that sticks out past its last meeting point is dropped; of a one-way line however long it is, since it
+//!    leads nowhere.
 
 use std::collections::HashMap;
 
@@ -17,7 +18,7 @@ pub struct Tolerance {
     pub snap: f64,
     /// Meeting points this near to each other along a line are one.
     pub merge: f64,
-    /// A dead end shorter than this is cut off.
+    /// A two-way dead end shorter than this is cut off.
     pub stub: f64,
 }
 
