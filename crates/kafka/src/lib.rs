@@ -5,8 +5,10 @@
 //! - [`Producer`]: acknowledged, idempotent, bounded
 //! - [`Tail`]: follows the end of any number of topics
 //! - [`read_to_end`]: reads what a topic holds now
+//! - [`Ends`]: where a topic ends, for lag
 
 pub mod admin;
+mod ends;
 mod error;
 mod producer;
 mod reader;
@@ -14,6 +16,7 @@ mod record;
 mod settings;
 mod tail;
 
+pub use ends::{Bounds, Ends};
 pub use error::Error;
 pub use producer::{Full, OnDelivery, Producer, ToSend};
 pub use reader::read_to_end;

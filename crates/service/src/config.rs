@@ -35,6 +35,38 @@ pub enum Stop {
     Bad(BadSetting),
 }
 
+impl<A> Settings<A> {
+    /// A table of plain values as text, e.g. `[kafka]`, whose keys are a library's own names; empty when the file has
+    /// no such table.
+    ///
+    /// # Errors
+    /// When it is not a table, or a value is a list or a table.
+    pub fn plain_table(&self, name: &str) -> Result<Vec<(String, String)>, BadSetting> {
+        let file = self
+            .file
+            .as_deref()
+            .map_or_else(String::new, |path| path.display().to_string());
+        let entries = match self.tables.get(name) {
+            None => return Ok(Vec::new()),
+            Some(toml::Value::Table(entries)) => entries,
+            Some(_) => {
+                return Err(BadSetting(format!(
+                    "`{name}` in {file} must be a table: [{name}]"
+                )));
+            }
+        };
+        entries
+            .iter()
+            .map(|(key, value)| match plain(value) {
+                Some(text) => Ok((key.clone(), text)),
+                None => Err(BadSetting(format!(
+                    "setting `{key}` of [{name}] in {file} must be a plain value; a key with dots stands in quotes"
+                ))),
+            })
+            .collect()
+    }
+}
+
 impl From<BadSetting> for Stop {
     fn from(bad: BadSetting) -> Self {
         Self::Bad(bad)
@@ -264,6 +296,33 @@ mod tests {
             9
         );
         assert_eq!(try_load("", &[]).unwrap().args.some_port, 1);
+    }
+
+    #[test]
+    fn a_plain_table_is_text_and_anything_else_says_where() {
+        let table = |file: &str| {
+            let settings = try_load(file, &[])?;
+            let file = settings.file.clone().unwrap_or_default();
+            settings
+                .plain_table("kafka")
+                .map_err(|bad| bad.0.replace(file.to_str().unwrap(), "FILE"))
+        };
+        assert_eq!(table(""), Ok(vec![]));
+        assert_eq!(
+            table("[kafka]\n'linger.ms' = 3\n'acks' = 'all'"),
+            Ok(vec![
+                ("acks".into(), "all".into()),
+                ("linger.ms".into(), "3".into())
+            ])
+        );
+        assert_eq!(
+            table("[kafka]\nlinger.ms = 3"),
+            Err("setting `linger` of [kafka] in FILE must be a plain value; a key with dots stands in quotes".into())
+        );
+        assert_eq!(
+            table("kafka = 3"),
+            Err("`kafka` in FILE must be a table: [kafka]".into())
+        );
     }
 
     #[test]

@@ -1,0 +1,63 @@
+//! Asks where a topic's partitions begin and end, again and again on one connection: for the lag of a reader, and to
+//! know whether the cluster answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::{Error, Settings, admin};
+
+/// The records that a partition holds: from `first`, and before `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Partition number, from 0.
+    pub partition: i32,
+    /// Offset of the oldest record that is still there.
+    pub first: i64,
+    /// Offset that the next record will get.
+    pub end: i64,
+}
+
+/// Cheap to ask; does not read any record.
+pub struct Ends {
+    consumer: Arc<BaseConsumer>,
+}
+
+impl Ends {
+    /// Connects when it is first asked.
+    ///
+    /// # Errors
+    /// A user's setting that librdkafka does not take.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let consumer = settings.client(&[("group.id", "convoy-ends")]).create()?;
+        Ok(Self {
+            consumer: Arc::new(consumer),
+        })
+    }
+
+    /// The bounds of each partition of `kafka_topic`, in their order.
+    ///
+    /// # Errors
+    /// When the topic does not exist, or the cluster does not answer; each of the calls (one, and one per partition)
+    /// may take `timeout`.
+    pub async fn of(&self, kafka_topic: &str, timeout: Duration) -> Result<Vec<Bounds>, Error> {
+        let consumer = Arc::clone(&self.consumer);
+        let kafka_topic = kafka_topic.to_owned();
+        admin::blocking(move || {
+            let partitions = admin::partitions(&consumer, &kafka_topic, timeout)?;
+            (0..partitions)
+                .map(|partition| {
+                    let (first, end) =
+                        consumer.fetch_watermarks(&kafka_topic, partition, timeout)?;
+                    Ok(Bounds {
+                        partition,
+                        first,
+                        end,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}
