@@ -1,1 +1,24 @@
 //! Vehicles on real roads, one MQTT client each.
+//!
+//! Data goes one way: a map file becomes a road graph ([`map`]), a pair of places becomes a route ([`route`]), a route
+//! becomes positions over time ([`motion`]), trips follow one another ([`trip`], [`vehicle`]), and each vehicle
+//! publishes its positions on its own connection ([`connection`]). Everything up to [`vehicle`] is pure: no clock, no
+//! sockets, one seed decides all of it.
+
+pub mod config;
+pub mod map;
+pub mod route;
+
+pub mod motion;
+
+pub mod identity;
+pub mod trip;
+pub mod vehicle;
+
+mod connection;
+mod fleet;
+mod metrics;
+mod router;
+
+pub use config::Config;
+pub use fleet::Simulator;

@@ -1,0 +1,183 @@
+//! The settings of the simulator: each is a flag and an environment variable.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use fleet::Kind;
+
+/// Drives vehicles along the roads of an OpenStreetMap file and publishes their positions over MQTT.
+#[derive(clap::Parser, Clone, Debug)]
+#[command(name = "simulator", version)]
+pub struct Config {
+    /// Map to drive on [default: data/manhattan.osm.pbf for taxis, data/italy.osm.pbf for trucks].
+    #[arg(long, env = "MAP", value_name = "FILE.osm.pbf")]
+    pub map: Option<PathBuf>,
+    /// Where prepared maps are kept [default: beside the map, or the system's temporary folder where that is
+    /// read-only].
+    #[arg(long, env = "MAP_CACHE", value_name = "DIR")]
+    pub map_cache: Option<PathBuf>,
+    /// What drives: taxi or truck.
+    #[arg(long, env = "KIND", default_value_t = Kind::Taxi)]
+    pub kind: Kind,
+    /// How many vehicles.
+    #[arg(long, env = "VEHICLES_TOTAL_NUMBER", value_name = "N", default_value_t = 200,
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..=crate::identity::PLATES_MAX as u64))]
+    pub vehicles: u32,
+    /// How many of them, from the first on, also publish on `visible_vehicle_updates`.
+    #[arg(
+        long,
+        env = "VEHICLES_VISIBLE_NUMBER",
+        value_name = "N",
+        default_value_t = 15
+    )]
+    pub visible: u32,
+    /// Decides places, trips and passengers: the same seed on the same map gives the same fleet.
+    #[arg(long, env = "SEED", value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Milliseconds between two positions of a vehicle.
+    #[arg(long, env = "INTERVAL_MS", value_name = "MS", default_value_t = 500,
+          value_parser = RangedU64ValueParser::<u64>::new().range(20..=60_000))]
+    pub interval_ms: u64,
+    /// The longest rest between two trips, in seconds.
+    #[arg(long, env = "WAIT_MAX", value_name = "SECONDS", default_value_t = 15,
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..=86_400))]
+    pub wait_max: u32,
+    /// Vehicles that join per second.
+    #[arg(long, env = "CONNECT_RATE", value_name = "N", default_value_t = 250,
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..=10_000))]
+    pub connect_rate: u32,
+    /// Host of the MQTT broker.
+    #[arg(
+        long,
+        env = "MQTT_HOST",
+        value_name = "HOST",
+        default_value = "127.0.0.1"
+    )]
+    pub mqtt_host: String,
+    /// TCP port of the MQTT broker.
+    #[arg(long, env = "MQTT_PORT", value_name = "PORT", default_value_t = 1883)]
+    pub mqtt_port: u16,
+    /// User to connect as; anonymous unless set.
+    #[arg(long, env = "MQTT_USERNAME", value_name = "NAME")]
+    pub mqtt_username: Option<String>,
+    /// Password of that user; better in the variable, since a command line can be seen by others.
+    #[arg(long, env = "MQTT_PASSWORD", value_name = "PASSWORD")]
+    pub mqtt_password: Option<Secret>,
+    /// Quality of service of positions: 0 or 1.
+    #[arg(long, env = "QOS", default_value_t = 0,
+          value_parser = RangedU64ValueParser::<u8>::new().range(0..=1))]
+    pub qos: u8,
+    /// What all MQTT topics start with.
+    #[arg(
+        long,
+        env = "TOPIC_PREFIX",
+        value_name = "PREFIX",
+        default_value = fleet::topics::PREFIX
+    )]
+    pub topic_prefix: String,
+    /// Port of `/live`, `/ready` and `/metrics`; 0 picks a free one.
+    #[arg(
+        long,
+        env = "SIMULATOR_METRICS_PORT",
+        value_name = "PORT",
+        default_value_t = 8091
+    )]
+    pub metrics_port: u16,
+    /// Address that port listens on.
+    #[arg(
+        long,
+        env = "SIMULATOR_LISTEN_ADDRESS",
+        value_name = "IP",
+        default_value = "127.0.0.1"
+    )]
+    pub listen_address: IpAddr,
+}
+
+impl Config {
+    /// The map to drive on: the one that was asked for, or the shipped one for this kind of vehicle.
+    pub fn map_path(&self) -> PathBuf {
+        self.map.clone().unwrap_or_else(|| {
+            PathBuf::from(match self.kind {
+                Kind::Taxi => "data/manhattan.osm.pbf",
+                Kind::Truck => "data/italy.osm.pbf",
+            })
+        })
+    }
+
+    /// The time between two positions of a vehicle.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms)
+    }
+}
+
+/// Text that is never shown.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: &[&str]) -> Result<Config, String> {
+        let argv = std::iter::once("simulator").chain(flags.iter().copied());
+        match service::config::load::<Config>(argv.map(Into::into).collect(), &[]) {
+            Ok(settings) => Ok(settings.args),
+            Err(service::config::Stop::Bad(bad)) => Err(bad.0),
+            Err(service::config::Stop::Print(text)) => Err(text),
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_named_on_one_line() {
+        for (flags, expected) in [
+            (["--vehicles", "0"], "0 is not in 1..="),
+            (["--kind", "boat"], "`boat` is neither taxi nor truck"),
+            (["--qos", "2"], "2 is not in 0..=1"),
+            (["--seed", "x"], "invalid value 'x' for '--seed"),
+        ] {
+            let error = load(&flags).unwrap_err();
+            assert!(error.contains(expected), "`{error}` lacks `{expected}`");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_map_follows_the_kind_unless_one_is_named() {
+        let path = |flags: &[&str]| load(flags).unwrap().map_path();
+        assert!(path(&[]).ends_with("manhattan.osm.pbf"));
+        assert!(path(&["--kind", "truck"]).ends_with("italy.osm.pbf"));
+        assert!(path(&["--map", "x.osm.pbf"]).ends_with("x.osm.pbf"));
+    }
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let config = load(&["--mqtt-password", "hunter2"]).unwrap();
+        assert_eq!(config.mqtt_password.as_ref().unwrap().reveal(), "hunter2");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

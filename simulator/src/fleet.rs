@@ -1,0 +1,200 @@
+//! The fleet: loads the map, lets the vehicles join, and sees them off.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use fleet::{Kind, Topics};
+use prometheus_client::registry::Registry;
+use service::Shutdown;
+use service::admin::{self, Ready};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::connection::{self, Broker, Shared, now_ms};
+use crate::map::{self, Loaded};
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::vehicle::World;
+
+/// A running fleet.
+pub struct Simulator {
+    admin_addr: SocketAddr,
+    summary: String,
+    vehicles: TaskTracker,
+}
+
+/// How long the vehicles have to leave.
+const LEAVE: Duration = Duration::from_secs(2);
+
+impl Simulator {
+    /// Loads the map and starts the fleet: when this returns, `/ready` and `/metrics` are served and vehicles are
+    /// joining. They leave when `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// When the map can't be used (a [`service::BadSetting`]) or the port is taken.
+    pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry));
+        let ready = Ready::not_yet("the map is not loaded yet");
+        let address = SocketAddr::new(config.listen_address, config.metrics_port);
+        let listener =
+            service::listen("simulator metrics", "SIMULATOR_METRICS_PORT", address).await?;
+        let router = admin::router(Arc::new(registry), ready.clone());
+        let admin_addr = admin::serve(listener, router, shutdown.clone())?;
+
+        let (path, cache, kind) = (config.map_path(), config.map_cache.clone(), config.kind);
+        let loaded = tokio::task::spawn_blocking(move || map::load(&path, cache, kind))
+            .await
+            .context("loading the map failed")??;
+        metrics.map_load_seconds.set(loaded.took.as_secs_f64());
+        metrics.map_road_metres.set(loaded.map.length_km() * 1e3);
+        let summary = summary(&config, &loaded);
+        ready.set(Err(format!(
+            "no connection to {}:{} yet",
+            config.mqtt_host, config.mqtt_port
+        )));
+
+        let world = Arc::new(World {
+            map: loaded.map,
+            kind: config.kind,
+            seed: config.seed,
+            rest_max_s: f64::from(config.wait_max),
+            visible: config.visible,
+        });
+        let shared = Arc::new(Shared {
+            topics: Topics::new(&config.topic_prefix),
+            router: Arc::new(Router::new(world, Arc::clone(&metrics))),
+            broker: Broker::new(&config, ready),
+            metrics,
+            started: Instant::now(),
+            config,
+        });
+        let vehicles = TaskTracker::new();
+        vehicles.spawn(join(shared, vehicles.clone(), shutdown));
+        Ok(Self {
+            admin_addr,
+            summary,
+            vehicles,
+        })
+    }
+
+    /// Where `/live`, `/ready` and `/metrics` are.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// One line: how many vehicles, on how much road, and how long the map took.
+    pub fn summary(&self) -> String {
+        self.summary.clone()
+    }
+
+    /// Waits, after the shutdown, until the vehicles have said `offline` and disconnected: at most two seconds.
+    ///
+    /// # Errors
+    /// None at present; a fleet that is slow to leave is logged, and the broker sends its Last Wills.
+    pub async fn finished(self) -> anyhow::Result<()> {
+        self.vehicles.close();
+        if timeout(LEAVE, self.vehicles.wait()).await.is_err() {
+            tracing::warn!(
+                vehicles = self.vehicles.len(),
+                "some vehicles could not say goodbye in time"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Lets the vehicles join, so many per second.
+async fn join(shared: Arc<Shared>, vehicles: TaskTracker, shutdown: Shutdown) {
+    let mut ticker = interval(Duration::from_millis(20));
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let rate = f64::from(shared.config.connect_rate);
+    // Numbers go on from here, so that they never count backwards over a restart.
+    let sequence = now_ms();
+    let mut joined = 0;
+    while joined < shared.config.vehicles {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            _ = ticker.tick() => (),
+        }
+        let due = (shared.started.elapsed().as_secs_f64() * rate) as u32 + 1;
+        for index in joined..due.min(shared.config.vehicles) {
+            let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+            vehicles.spawn(async move {
+                let placed = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    placed = shared.router.place(index, sequence) => placed,
+                };
+                let Some(vehicle) = placed else {
+                    shared.metrics.route_failures.inc();
+                    tracing::warn!(index, "a vehicle found no route on this map and stays away");
+                    return;
+                };
+                shared.metrics.vehicles.inc();
+                shared.metrics.trips.inc();
+                connection::run(vehicle, index, shared, shutdown).await;
+            });
+        }
+        joined = due.min(shared.config.vehicles);
+    }
+}
+
+fn summary(config: &Config, loaded: &Loaded) -> String {
+    let map = &loaded.map;
+    let sum = |count: fn(&map::Component) -> usize| -> u64 {
+        map.components.iter().map(|c| count(c) as u64).sum()
+    };
+    let named = sum(|c| c.named as usize);
+    let unnamed = sum(|c| c.places.len()) - named;
+    let vehicles = match config.kind {
+        Kind::Taxi => "taxis",
+        Kind::Truck => "trucks",
+    };
+    let junctions = match unnamed {
+        0 => String::new(),
+        n => format!(" and {} street corners", thousands(n)),
+    };
+    let how = if loaded.cached { "ready" } else { "prepared" };
+    format!(
+        "{} {vehicles} on {} km of road, {} places{junctions} (map {how} in {:.1} s)",
+        thousands(u64::from(config.vehicles)),
+        thousands(map.length_km().round() as u64),
+        thousands(named),
+        loaded.took.as_secs_f64(),
+    )
+}
+
+/// `12345` as `12,345`.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(thousands(n), text);
+        }
+    }
+}

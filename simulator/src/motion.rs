@@ -1,0 +1,417 @@
+//! A drive: a route as positions over time.
+//!
+//! The speed at each vertex is planned ahead: no faster than the roads on both sides and the bend allow, so that the
+//! next slower vertex can be reached by braking (one pass backwards) and this one by accelerating (one pass forwards).
+//! Between two vertices a vehicle speeds up, cruises and brakes evenly. So where it is, how fast it is and when it will
+//! arrive are plain functions of the time since it set off; nothing is summed up tick by tick.
+
+use fleet::{Kind, LatLng};
+
+use crate::map::RoadMap;
+use crate::route::Route;
+
+/// How a vehicle is driven.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Driver {
+    /// Speeding up, m/s².
+    pub accelerate: f64,
+    /// Slowing down, m/s².
+    pub brake: f64,
+    /// Sideways in bends, m/s².
+    pub sideways: f64,
+    /// The share of a road's speed that this driver drives at, (0, 1].
+    pub share: f64,
+}
+
+impl Driver {
+    /// A calm driver of such a vehicle. The figures are guesses at comfortable driving.
+    pub fn new(kind: Kind, share: f64) -> Self {
+        let (accelerate, brake, sideways) = match kind {
+            Kind::Taxi => (1.8, 2.2, 2.5),
+            Kind::Truck => (0.7, 1.2, 1.5),
+        };
+        Self {
+            accelerate,
+            brake,
+            sideways,
+            share,
+        }
+    }
+}
+
+/// A route with its timing.
+#[derive(Clone, Debug)]
+pub struct Drive {
+    driver: Driver,
+    /// At least one; the first is where it starts, the last where it ends.
+    vertices: Vec<Vertex>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Vertex {
+    position: LatLng,
+    /// Metres to the next vertex; 0 at the last.
+    next_m: f64,
+    /// Seconds since the start.
+    at_s: f64,
+    /// The speed here, m/s.
+    speed_mps: f64,
+    /// The highest speed until the next vertex, m/s.
+    limit_mps: f64,
+}
+
+/// Where a vehicle is at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fix {
+    /// On the road.
+    pub position: LatLng,
+    /// The next vertex.
+    pub waypoint: LatLng,
+    /// Metres to it.
+    pub distance_m: f64,
+    /// m/s.
+    pub speed_mps: f64,
+    /// Degrees clockwise from true north, [0, 360).
+    pub bearing_deg: f64,
+    /// Seconds to the end of the drive.
+    pub left_s: f64,
+}
+
+/// Vertices closer together than this are one: map data repeats nodes.
+const SAME_M: f64 = 0.05;
+
+impl Drive {
+    /// Plans a drive along `route`.
+    pub fn new(map: &RoadMap, route: &Route, driver: Driver) -> Self {
+        let mut vertices = lay(map, route, driver.share);
+        plan_speeds(&mut vertices, driver);
+        let mut at_s = 0.0;
+        for i in 0..vertices.len() {
+            vertices[i].at_s = at_s;
+            if let Some(next) = vertices.get(i + 1) {
+                at_s += Segment::new(&vertices[i], next, driver).seconds();
+            }
+        }
+        Self { driver, vertices }
+    }
+
+    /// Seconds from start to end.
+    pub fn seconds(&self) -> f64 {
+        self.last().at_s
+    }
+
+    /// Where the vehicle is `elapsed_s` seconds after it set off; before that at the start, after the end at the end.
+    pub fn at(&self, elapsed_s: f64) -> Fix {
+        let passed = self.vertices.partition_point(|v| v.at_s <= elapsed_s);
+        let index = passed.saturating_sub(1);
+        let here = &self.vertices[index];
+        match self.vertices.get(index + 1) {
+            Some(next) => self.between(here, next, (elapsed_s - here.at_s).max(0.0)),
+            None => self.at_end(),
+        }
+    }
+
+    fn between(&self, here: &Vertex, next: &Vertex, seconds: f64) -> Fix {
+        let (metres, speed_mps) = Segment::new(here, next, self.driver).at(seconds);
+        let metres = metres.clamp(0.0, here.next_m);
+        Fix {
+            position: here.position.lerp(next.position, metres / here.next_m),
+            waypoint: next.position,
+            distance_m: here.next_m - metres,
+            speed_mps,
+            bearing_deg: here.position.bearing_deg(next.position),
+            left_s: (self.seconds() - here.at_s - seconds).max(0.0),
+        }
+    }
+
+    fn at_end(&self) -> Fix {
+        let end = self.last().position;
+        let bearing_deg = match self.vertices[..] {
+            [.., before, last] => before.position.bearing_deg(last.position),
+            _ => 0.0,
+        };
+        Fix {
+            position: end,
+            waypoint: end,
+            distance_m: 0.0,
+            speed_mps: 0.0,
+            bearing_deg,
+            left_s: 0.0,
+        }
+    }
+
+    fn last(&self) -> &Vertex {
+        &self.vertices[self.vertices.len() - 1]
+    }
+
+    /// The vertices of the road it follows.
+    pub fn polyline(&self) -> impl Iterator<Item = LatLng> + '_ {
+        self.vertices.iter().map(|v| v.position)
+    }
+}
+
+/// The vertices of a route, with the speeds of their roads.
+fn lay(map: &RoadMap, route: &Route, share: f64) -> Vec<Vertex> {
+    let mut vertices: Vec<Vertex> = Vec::new();
+    for leg in &route.legs {
+        let limit_mps = map.graph[leg.road].speed_mps * share;
+        let mut add = |position: LatLng| {
+            if let Some(last) = vertices.last_mut() {
+                last.next_m = last.position.distance_m(position);
+                if last.next_m < SAME_M {
+                    // The road ahead decides how fast one leaves this point.
+                    last.limit_mps = limit_mps;
+                    return;
+                }
+            }
+            vertices.push(Vertex {
+                position,
+                next_m: 0.0,
+                at_s: 0.0,
+                speed_mps: 0.0,
+                limit_mps,
+            });
+        };
+        let mut from_m = 0.0;
+        let mut before: Option<LatLng> = None;
+        for vertex in map.vertices(leg.road) {
+            if let Some(a) = before {
+                let length_m = a.distance_m(vertex);
+                let to_m = from_m + length_m;
+                let at = |m: f64| a.lerp(vertex, ((m - from_m) / length_m).clamp(0.0, 1.0));
+                if length_m > 0.0 && to_m > leg.from_m && from_m < leg.to_m {
+                    add(at(from_m.max(leg.from_m)));
+                    add(at(to_m.min(leg.to_m)));
+                }
+                from_m = to_m;
+            }
+            before = Some(vertex);
+        }
+        if vertices.is_empty() {
+            // A stretch of no length, such as a place that is where the vehicle already stands.
+            vertices.extend(standing(map, route));
+        }
+    }
+    if let Some(last) = vertices.last_mut() {
+        last.next_m = 0.0;
+    }
+    vertices
+}
+
+fn standing(map: &RoadMap, route: &Route) -> Option<Vertex> {
+    let mut left_m = route.legs.first()?.from_m;
+    let vertices: Vec<LatLng> = map.vertices(route.legs.first()?.road).collect();
+    let mut position = *vertices.last()?;
+    for pair in vertices.windows(2) {
+        let length_m = pair[0].distance_m(pair[1]);
+        if left_m < length_m {
+            position = pair[0].lerp(pair[1], left_m / length_m);
+            break;
+        }
+        left_m -= length_m;
+    }
+    Some(Vertex {
+        position,
+        next_m: 0.0,
+        at_s: 0.0,
+        speed_mps: 0.0,
+        limit_mps: 1.0,
+    })
+}
+
+/// Sets the speed at each vertex: 0 at both ends.
+fn plan_speeds(vertices: &mut [Vertex], driver: Driver) {
+    for i in 1..vertices.len().saturating_sub(1) {
+        let (before, here, after) = (vertices[i - 1], vertices[i], vertices[i + 1]);
+        vertices[i].speed_mps = before.limit_mps.min(here.limit_mps).min(bend_mps(
+            &before,
+            &here,
+            &after,
+            driver.sideways,
+        ));
+    }
+    let reach =
+        |from_mps: f64, rate: f64, metres: f64| (from_mps * from_mps + 2.0 * rate * metres).sqrt();
+    for i in (0..vertices.len().saturating_sub(1)).rev() {
+        let within = reach(vertices[i + 1].speed_mps, driver.brake, vertices[i].next_m);
+        vertices[i].speed_mps = vertices[i].speed_mps.min(within);
+    }
+    for i in 1..vertices.len() {
+        let before = vertices[i - 1];
+        let within = reach(before.speed_mps, driver.accelerate, before.next_m);
+        vertices[i].speed_mps = vertices[i].speed_mps.min(within);
+    }
+}
+
+/// The speed through the bend at `here`, as of a circle through it.
+fn bend_mps(before: &Vertex, here: &Vertex, after: &Vertex, sideways: f64) -> f64 {
+    /// A corner of streets is taken within a few metres, however long the streets are.
+    const CORNER_DEG: f64 = 30.0;
+    const CORNER_M: f64 = 15.0;
+    /// Kinks shorter than a car are drawn by mappers, not driven.
+    const KINK_M: f64 = 6.0;
+    /// Walking pace: a turn on the spot, at the end of a dead-end street.
+    const SLOWEST_MPS: f64 = 1.5;
+
+    let ahead = here.position.bearing_deg(after.position);
+    let behind = before.position.bearing_deg(here.position);
+    let turn_deg = (ahead - behind + 540.0).rem_euclid(360.0) - 180.0;
+    let turn_deg = turn_deg.abs();
+    let longest_m = if turn_deg > CORNER_DEG {
+        CORNER_M
+    } else {
+        f64::INFINITY
+    };
+    let chord_m = before.next_m.min(here.next_m).clamp(KINK_M, longest_m);
+    let radius_m = chord_m / (2.0 * (turn_deg.to_radians() / 2.0).tan().max(1e-6));
+    (sideways * radius_m).sqrt().max(SLOWEST_MPS)
+}
+
+/// The motion between two vertices: speeding up to `peak_mps`, cruising, braking.
+struct Segment {
+    from_mps: f64,
+    to_mps: f64,
+    peak_mps: f64,
+    length_m: f64,
+    driver: Driver,
+}
+
+impl Segment {
+    fn new(here: &Vertex, next: &Vertex, driver: Driver) -> Self {
+        let (a, b) = (driver.accelerate, driver.brake);
+        let (from, to) = (here.speed_mps, next.speed_mps);
+        // The speed at which speeding up and braking meet, if they do before the limit.
+        let meet = (2.0 * a * b * here.next_m + b * from * from + a * to * to) / (a + b);
+        Self {
+            from_mps: from,
+            to_mps: to,
+            peak_mps: meet.sqrt().min(here.limit_mps).max(from).max(to),
+            length_m: here.next_m,
+            driver,
+        }
+    }
+
+    fn speeding_up_s(&self) -> f64 {
+        (self.peak_mps - self.from_mps) / self.driver.accelerate
+    }
+
+    fn braking_s(&self) -> f64 {
+        (self.peak_mps - self.to_mps) / self.driver.brake
+    }
+
+    fn cruising_s(&self) -> f64 {
+        let speeding_up_m = (self.peak_mps + self.from_mps) / 2.0 * self.speeding_up_s();
+        let braking_m = (self.peak_mps + self.to_mps) / 2.0 * self.braking_s();
+        ((self.length_m - speeding_up_m - braking_m) / self.peak_mps).max(0.0)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.speeding_up_s() + self.cruising_s() + self.braking_s()
+    }
+
+    /// Metres done and m/s after so many seconds.
+    fn at(&self, seconds: f64) -> (f64, f64) {
+        let (up_s, cruise_s) = (self.speeding_up_s(), self.cruising_s());
+        if seconds < up_s {
+            let speed = self.from_mps + self.driver.accelerate * seconds;
+            return ((self.from_mps + speed) / 2.0 * seconds, speed);
+        }
+        let up_m = (self.from_mps + self.peak_mps) / 2.0 * up_s;
+        if seconds < up_s + cruise_s {
+            return (up_m + self.peak_mps * (seconds - up_s), self.peak_mps);
+        }
+        let braked_s = (seconds - up_s - cruise_s).min(self.braking_s());
+        let speed = self.peak_mps - self.driver.brake * braked_s;
+        let before_m = up_m + self.peak_mps * cruise_s;
+        (
+            before_m + (self.peak_mps + speed) / 2.0 * braked_s,
+            speed.max(0.0),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::Place;
+    use crate::map::roads_for_tests::grid;
+    use crate::route;
+
+    fn taxi() -> Driver {
+        Driver::new(Kind::Taxi, 1.0)
+    }
+
+    fn drive(from: usize, to: usize) -> (Drive, f64) {
+        let map = RoadMap::new(grid(5, 200.0));
+        let places = &map.components[0].places;
+        let start = map.locations(places[from]).next().unwrap();
+        let route = route::quickest(&map, start, places[to]).unwrap();
+        (
+            Drive::new(&map, &route, taxi()),
+            route.cost_ms as f64 / 1_000.0,
+        )
+    }
+
+    #[test]
+    fn it_starts_and_ends_standing_and_obeys_the_limit() {
+        let (drive, at_limit_s) = drive(0, 24);
+        assert_eq!(drive.at(0.0).speed_mps, 0.0);
+        assert_eq!(drive.at(drive.seconds()).speed_mps, 0.0);
+        assert_eq!(drive.at(drive.seconds() + 60.0), drive.at_end());
+        assert!(drive.seconds() > at_limit_s, "bends and stops take time");
+        assert!(drive.seconds() < at_limit_s * 1.5);
+        let fastest = (0..(drive.seconds() * 10.0) as u32)
+            .map(|tenth| drive.at(f64::from(tenth) / 10.0).speed_mps)
+            .fold(0.0, f64::max);
+        assert!((fastest - 10.0).abs() < 1e-9, "{fastest}");
+    }
+
+    #[test]
+    fn position_and_speed_change_smoothly() {
+        let (drive, _) = drive(3, 20);
+        let step_s = 0.05;
+        let mut before = drive.at(0.0);
+        let mut at_s = 0.0;
+        while at_s < drive.seconds() {
+            at_s += step_s;
+            let now = drive.at(at_s);
+            let moved_m = before.position.distance_m(now.position);
+            assert!(moved_m <= before.speed_mps.max(now.speed_mps) * step_s + 0.01);
+            let change = (now.speed_mps - before.speed_mps) / step_s;
+            assert!((-2.3..1.9).contains(&change), "{change} m/s² at {at_s} s");
+            assert!(now.left_s <= before.left_s);
+            before = now;
+        }
+    }
+
+    #[test]
+    fn corners_are_taken_slowly() {
+        let (drive, _) = drive(0, 24);
+        let corners: Vec<f64> = drive
+            .vertices
+            .windows(3)
+            .filter(|v| {
+                let turn = v[0].position.bearing_deg(v[1].position)
+                    - v[1].position.bearing_deg(v[2].position);
+                (turn.abs() - 90.0).abs() < 5.0
+            })
+            .map(|v| v[1].speed_mps)
+            .collect();
+        assert!(!corners.is_empty());
+        assert!(
+            corners.iter().all(|speed| (3.0..6.0).contains(speed)),
+            "{corners:?}"
+        );
+    }
+
+    #[test]
+    fn a_drive_to_where_one_stands_takes_no_time() {
+        let map = RoadMap::new(grid(2, 200.0));
+        let place: Place = map.components[0].places[0];
+        let start = map.locations(place).next().unwrap();
+        let route = route::quickest(&map, start, place).unwrap();
+        let drive = Drive::new(&map, &route, taxi());
+        assert_eq!(drive.seconds(), 0.0);
+        assert!(drive.at(0.0).position.distance_m(map.position(place)) < 0.1);
+    }
+}

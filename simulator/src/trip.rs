@@ -1,0 +1,144 @@
+//! Trips: where a vehicle goes next, and with what on board.
+
+use fleet::{Kind, LatLng};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::map::{Component, Place, RoadMap};
+
+/// A trip: the rest before it, then the drive. What is on board stays on board from its first moment to its last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trip {
+    /// 1 for a vehicle's first trip.
+    pub number: u64,
+    /// Where it ends.
+    pub destination: Place,
+    /// Whether it carries somebody or something.
+    pub hired: bool,
+    /// People on board besides the driver; 0 in a truck.
+    pub passengers: u32,
+    /// Seconds of rest before it sets off.
+    pub rest_s: f64,
+}
+
+/// Trips shorter than this are not worth getting in for.
+const WORTH_M: f64 = 400.0;
+
+/// How many places are looked at in the search for one that is worth the trip, or that is near.
+const LOOKS: usize = 6;
+
+/// The share of a truck's trips on which it is loaded. A guess.
+const LOADED: f64 = 0.75;
+
+/// The trip after the one that ended at `here`; `before` is whether that one was hired.
+pub fn next(
+    map: &RoadMap,
+    component: &Component,
+    kind: Kind,
+    (number, before): (u64, bool),
+    here: LatLng,
+    rest_max_s: f64,
+    rng: &mut ChaCha8Rng,
+) -> Trip {
+    let hired = match kind {
+        // Whoever has brought people somewhere drives on empty to fetch the next ones.
+        Kind::Taxi => !before,
+        Kind::Truck => rng.random_bool(LOADED),
+    };
+    let passengers = match kind {
+        Kind::Taxi if hired => rng.random_range(1..=4),
+        _ => 0,
+    };
+    let fetching = kind == Kind::Taxi && !hired;
+    Trip {
+        number,
+        destination: destination(map, component, here, fetching, rng),
+        hired,
+        passengers,
+        rest_s: rng.random_range(0.2..=1.0) * rest_max_s,
+    }
+}
+
+/// Somewhere else; the nearest of a few when fetching, since the next customer is more likely to be near.
+fn destination(
+    map: &RoadMap,
+    component: &Component,
+    here: LatLng,
+    fetching: bool,
+    rng: &mut ChaCha8Rng,
+) -> Place {
+    let looked_at = [(); LOOKS].map(|()| {
+        let place = component.places[rng.random_range(0..component.places.len())];
+        (here.distance_m(map.position(place)), place)
+    });
+    let worth = looked_at
+        .iter()
+        .filter(|(distance_m, _)| *distance_m >= WORTH_M);
+    let chosen = if fetching {
+        worth.min_by(|a, b| a.0.total_cmp(&b.0))
+    } else {
+        worth.into_iter().next()
+    };
+    // On a small map nothing is far: then the farthest.
+    chosen
+        .or_else(|| looked_at.iter().max_by(|a, b| a.0.total_cmp(&b.0)))
+        .map_or(looked_at[0].1, |(_, place)| *place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::roads_for_tests::grid;
+    use rand::SeedableRng;
+
+    fn trips(kind: Kind, count: usize) -> Vec<(Trip, f64)> {
+        let map = RoadMap::new(grid(10, 200.0));
+        let component = &map.components[0];
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut here = map.position(component.places[0]);
+        let mut before = (0, false);
+        (0..count)
+            .map(|_| {
+                let trip = next(
+                    &map,
+                    component,
+                    kind,
+                    (before.0 + 1, before.1),
+                    here,
+                    10.0,
+                    &mut rng,
+                );
+                let there = map.position(trip.destination);
+                let way_m = here.distance_m(there);
+                here = there;
+                before = (trip.number, trip.hired);
+                (trip, way_m)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_taxi_fetches_people_between_hired_trips() {
+        let trips = trips(Kind::Taxi, 400);
+        for (index, (trip, way_m)) in trips.iter().enumerate() {
+            assert_eq!(trip.number, index as u64 + 1);
+            assert_eq!(trip.hired, index % 2 == 0);
+            assert_eq!(trip.hired, (1..=4).contains(&trip.passengers));
+            assert!((2.0..=10.0).contains(&trip.rest_s));
+            assert!(*way_m >= WORTH_M);
+        }
+        let mean = |hired| {
+            let ways = trips.iter().filter(|(trip, _)| trip.hired == hired);
+            ways.map(|(_, way_m)| way_m).sum::<f64>() / 200.0
+        };
+        assert!(mean(false) < mean(true), "the next customer is near");
+    }
+
+    #[test]
+    fn a_truck_carries_goods_and_no_passengers() {
+        let trips = trips(Kind::Truck, 400);
+        assert!(trips.iter().all(|(trip, _)| trip.passengers == 0));
+        let loaded = trips.iter().filter(|(trip, _)| trip.hired).count();
+        assert!((240..360).contains(&loaded), "{loaded} of 400");
+    }
+}
