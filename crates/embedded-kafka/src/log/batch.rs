@@ -71,7 +71,8 @@ impl Header {
 
     /// Sequence numbers wrap to 0 after `i32::MAX`.
     pub(crate) fn last_sequence(&self) -> i32 {
-        ((i64::from(self.base_sequence) + i64::from(self.last_offset_delta)) & i64::from(i32::MAX)) as i32
+        ((i64::from(self.base_sequence) + i64::from(self.last_offset_delta)) & i64::from(i32::MAX))
+            as i32
     }
 
     pub(crate) fn is_transactional(&self) -> bool {
@@ -86,13 +87,30 @@ impl Header {
         self.attributes & COMPRESSION
     }
 
+    /// Without the mark of a transaction, and without a codec if it holds no records.
+    pub(crate) fn settled(&self, has_records: bool) -> Header {
+        let cleared = if has_records {
+            TRANSACTIONAL
+        } else {
+            TRANSACTIONAL | CONTROL | COMPRESSION
+        };
+        Header {
+            attributes: self.attributes & !cleared,
+            ..*self
+        }
+    }
+
     fn has_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
     /// The timestamp of a record of this batch.
     pub(crate) fn timestamp_of(&self, record: &Record<'_>) -> i64 {
-        if self.has_append_time() { self.max_timestamp } else { self.base_timestamp.saturating_add(record.timestamp_delta) }
+        if self.has_append_time() {
+            self.max_timestamp
+        } else {
+            self.base_timestamp.saturating_add(record.timestamp_delta)
+        }
     }
 }
 
@@ -134,7 +152,11 @@ pub(crate) fn validate(bytes: &[u8], keys_required: bool) -> Result<Header, Resp
         }
         expected += 1;
     }
-    if expected == header.count { Ok(header) } else { Err(ResponseError::InvalidRecord) }
+    if expected == header.count {
+        Ok(header)
+    } else {
+        Err(ResponseError::InvalidRecord)
+    }
 }
 
 /// Whether the checksum of a whole batch is right.
@@ -157,7 +179,10 @@ pub(crate) fn payload<'a>(header: &Header, bytes: &'a [u8]) -> Option<Cow<'a, [u
 
 fn read_bounded(source: impl Read) -> Option<Cow<'static, [u8]>> {
     let mut out = Vec::new();
-    source.take(DECOMPRESSED_BYTES_MAX + 1).read_to_end(&mut out).ok()?;
+    source
+        .take(DECOMPRESSED_BYTES_MAX + 1)
+        .read_to_end(&mut out)
+        .ok()?;
     (out.len() as u64 <= DECOMPRESSED_BYTES_MAX).then_some(Cow::Owned(out))
 }
 
@@ -169,7 +194,8 @@ fn unsnap(raw: &[u8]) -> Option<Cow<'static, [u8]>> {
     let mut unfold = |block: &[u8]| {
         let len = snap::raw::decompress_len(block).ok()?;
         // Snappy cannot make more than 64 bytes of 2 (a copy element), so a claim beyond that is a lie.
-        if len > block.len().saturating_mul(64) || (out.len() + len) as u64 > DECOMPRESSED_BYTES_MAX {
+        if len > block.len().saturating_mul(64) || (out.len() + len) as u64 > DECOMPRESSED_BYTES_MAX
+        {
             return None;
         }
         out.extend(snap::raw::Decoder::new().decompress_vec(block).ok()?);
@@ -220,7 +246,16 @@ fn split_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
         nullable(&mut body)??; // the header's name
         nullable(&mut body)?;
     }
-    body.is_empty().then_some((Record { raw, timestamp_delta, offset_delta, key, value }, after))
+    body.is_empty().then_some((
+        Record {
+            raw,
+            timestamp_delta,
+            offset_delta,
+            key,
+            value,
+        },
+        after,
+    ))
 }
 
 fn nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
@@ -262,11 +297,22 @@ pub(crate) fn build(records: &[(Vec<u8>, Option<Vec<u8>>)], timestamp: i64) -> V
 }
 
 /// The control batch that ends a transaction on a partition.
-pub(crate) fn marker(producer_id: i64, producer_epoch: i16, committed: bool, timestamp: i64) -> Vec<u8> {
+pub(crate) fn marker(
+    producer_id: i64,
+    producer_epoch: i16,
+    committed: bool,
+    timestamp: i64,
+) -> Vec<u8> {
     let key = [0, 0, 0, committed as u8]; // version 0; type: 0 abort, 1 commit
     let value = [0u8; 6]; // version 0, coordinator epoch 0
     let record = (key.to_vec(), Some(value.to_vec()));
-    assemble(&[record], timestamp, TRANSACTIONAL | CONTROL, producer_id, producer_epoch)
+    assemble(
+        &[record],
+        timestamp,
+        TRANSACTIONAL | CONTROL,
+        producer_id,
+        producer_epoch,
+    )
 }
 
 /// Whether a control batch commits (or aborts); `None` for a control batch of another kind.
@@ -279,7 +325,13 @@ pub(crate) fn marker_commits(header: &Header, bytes: &[u8]) -> Option<bool> {
     }
 }
 
-fn assemble(records: &[(Vec<u8>, Option<Vec<u8>>)], timestamp: i64, attributes: i16, id: i64, epoch: i16) -> Vec<u8> {
+fn assemble(
+    records: &[(Vec<u8>, Option<Vec<u8>>)],
+    timestamp: i64,
+    attributes: i16,
+    id: i64,
+    epoch: i16,
+) -> Vec<u8> {
     let mut body = Vec::new();
     for (index, (key, value)) in records.iter().enumerate() {
         let mut record = vec![0]; // attributes
@@ -360,17 +412,35 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        build(&[(b"k1".to_vec(), Some(b"v1".to_vec())), (b"k2".to_vec(), None)], 1_000)
+        build(
+            &[
+                (b"k1".to_vec(), Some(b"v1".to_vec())),
+                (b"k2".to_vec(), None),
+            ],
+            1_000,
+        )
     }
 
     #[test]
     fn a_built_batch_is_valid_and_reads_back() {
         let bytes = sample();
         let header = validate(&bytes, true).unwrap();
-        assert_eq!((header.count, header.last_offset_delta, header.max_timestamp), (2, 1, 1_000));
+        assert_eq!(
+            (header.count, header.last_offset_delta, header.max_timestamp),
+            (2, 1, 1_000)
+        );
         let payload = payload(&header, &bytes).unwrap();
-        let read: Vec<_> = records(&payload).map(Option::unwrap).map(|r| (r.key, r.value)).collect();
-        assert_eq!(read, [(Some(&b"k1"[..]), Some(&b"v1"[..])), (Some(&b"k2"[..]), None)]);
+        let read: Vec<_> = records(&payload)
+            .map(Option::unwrap)
+            .map(|r| (r.key, r.value))
+            .collect();
+        assert_eq!(
+            read,
+            [
+                (Some(&b"k1"[..]), Some(&b"v1"[..])),
+                (Some(&b"k2"[..]), None)
+            ]
+        );
     }
 
     #[test]
@@ -388,18 +458,33 @@ mod tests {
         let good = sample();
         let header = Header::parse(&good).unwrap();
         for (count, last) in [(0, 0), (i32::MAX, i32::MAX - 1), (2, 0), (3, 2), (-1, -2)] {
-            let lie = Header { count, last_offset_delta: last, ..header };
+            let lie = Header {
+                count,
+                last_offset_delta: last,
+                ..header
+            };
             let bytes = encode(&lie, &good[HEADER_BYTES..]);
-            assert_eq!(validate(&bytes, false).unwrap_err(), ResponseError::InvalidRecord, "{count} {last}");
+            assert_eq!(
+                validate(&bytes, false).unwrap_err(),
+                ResponseError::InvalidRecord,
+                "{count} {last}"
+            );
         }
     }
 
     #[test]
     fn a_decompression_bomb_is_refused() {
-        let bomb = zstd::stream::encode_all(std::io::repeat(0).take(DECOMPRESSED_BYTES_MAX + 1), 1).unwrap();
-        let header = Header { attributes: 4, ..Header::parse(&sample()).unwrap() };
+        let bomb = zstd::stream::encode_all(std::io::repeat(0).take(DECOMPRESSED_BYTES_MAX + 1), 1)
+            .unwrap();
+        let header = Header {
+            attributes: 4,
+            ..Header::parse(&sample()).unwrap()
+        };
         let bytes = encode(&header, &bomb);
-        assert_eq!(validate(&bytes, false).unwrap_err(), ResponseError::CorruptMessage);
+        assert_eq!(
+            validate(&bytes, false).unwrap_err(),
+            ResponseError::CorruptMessage
+        );
     }
 
     #[test]

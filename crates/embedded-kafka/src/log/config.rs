@@ -39,17 +39,29 @@ pub(crate) struct Key {
 }
 
 const fn key(name: &'static str, default: &'static str, kind: Kind) -> Key {
-    Key { name, default, kind }
+    Key {
+        name,
+        default,
+        kind,
+    }
 }
 
 /// Every topic setting there is. Those that this server has no use for are not here, so that setting them fails.
 pub(crate) const KEYS: &[Key] = &[
-    key("cleanup.policy", "delete", Kind::List(&["delete", "compact"])),
+    key(
+        "cleanup.policy",
+        "delete",
+        Kind::List(&["delete", "compact"]),
+    ),
     // Batches are stored as they come: no other codec can be promised.
     key("compression.type", "producer", Kind::Choice(&["producer"])),
     key("delete.retention.ms", "86400000", Kind::Long(0)),
     key("max.message.bytes", "1048588", Kind::Int(0)),
-    key("message.timestamp.type", "CreateTime", Kind::Choice(&["CreateTime", "LogAppendTime"])),
+    key(
+        "message.timestamp.type",
+        "CreateTime",
+        Kind::Choice(&["CreateTime", "LogAppendTime"]),
+    ),
     key("min.cleanable.dirty.ratio", "0.5", Kind::Ratio),
     key("min.compaction.lag.ms", "0", Kind::Long(0)),
     key("min.insync.replicas", "1", Kind::Int(1)),
@@ -82,11 +94,17 @@ impl LogConfig {
     /// Checks the settings; the error names the key and what would be right.
     pub(crate) fn new(explicit: BTreeMap<String, String>) -> Result<LogConfig, String> {
         for (name, value) in &explicit {
-            let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| format!("unknown topic setting {name}"))?;
+            let key = KEYS
+                .iter()
+                .find(|key| key.name == name)
+                .ok_or_else(|| format!("unknown topic setting {name}"))?;
             check(key, value)?;
         }
         let text = |name: &str| -> &str {
-            let default = KEYS.iter().find(|key| key.name == name).map_or("", |key| key.default);
+            let default = KEYS
+                .iter()
+                .find(|key| key.name == name)
+                .map_or("", |key| key.default);
             explicit.get(name).map_or(default, |value| value.trim())
         };
         let long = |name: &str| -> i64 { text(name).parse().unwrap_or(-1) }; // checked above, defaults are numbers
@@ -109,7 +127,9 @@ impl LogConfig {
 
     /// The value of a setting, set or default.
     pub(crate) fn value<'a>(&'a self, key: &'a Key) -> &'a str {
-        self.explicit.get(key.name).map_or(key.default, String::as_str)
+        self.explicit
+            .get(key.name)
+            .map_or(key.default, String::as_str)
     }
 }
 
@@ -117,20 +137,34 @@ fn check(key: &Key, value: &str) -> Result<(), String> {
     let name = key.name;
     let number = |min: i64, max: i64| match value.trim().parse::<i64>() {
         Ok(number) if (min..=max).contains(&number) => Ok(()),
-        _ => Err(format!("{name} must be a whole number from {min} to {max}, not {value:?}")),
+        _ => Err(format!(
+            "{name} must be a whole number from {min} to {max}, not {value:?}"
+        )),
     };
     match key.kind {
         Kind::Int(min) => number(min, i64::from(i32::MAX)),
         Kind::Long(min) => number(min, i64::MAX),
         Kind::Boolean if ["true", "false"].contains(&value) => Ok(()),
         Kind::Boolean => Err(format!("{name} must be true or false, not {value:?}")),
-        Kind::Ratio if value.trim().parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)) => Ok(()),
-        Kind::Ratio => Err(format!("{name} must be a number from 0 to 1, not {value:?}")),
-        Kind::Choice(choices) if choices.contains(&value.trim()) => Ok(()),
-        Kind::List(choices) if value.split(',').all(|part| choices.contains(&part.trim())) => Ok(()),
-        Kind::Choice(choices) | Kind::List(choices) => {
-            Err(format!("{name} must be {}, not {value:?}", choices.join(" or ")))
+        Kind::Ratio
+            if value
+                .trim()
+                .parse()
+                .is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)) =>
+        {
+            Ok(())
         }
+        Kind::Ratio => Err(format!(
+            "{name} must be a number from 0 to 1, not {value:?}"
+        )),
+        Kind::Choice(choices) if choices.contains(&value.trim()) => Ok(()),
+        Kind::List(choices) if value.split(',').all(|part| choices.contains(&part.trim())) => {
+            Ok(())
+        }
+        Kind::Choice(choices) | Kind::List(choices) => Err(format!(
+            "{name} must be {}, not {value:?}",
+            choices.join(" or ")
+        )),
     }
 }
 
@@ -139,7 +173,12 @@ mod tests {
     use super::*;
 
     fn config(settings: &[(&str, &str)]) -> Result<LogConfig, String> {
-        LogConfig::new(settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
+        LogConfig::new(
+            settings
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+        )
     }
 
     #[test]

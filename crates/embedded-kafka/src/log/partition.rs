@@ -44,7 +44,7 @@ pub(super) struct Log {
     pub(super) checkpoint: Checkpoint,
     start_offset: i64,
     next_offset: i64,
-    deleted: bool,
+    pub(super) deleted: bool,
     /// Fetches that wait for more.
     waiters: Vec<Arc<Notify>>,
 }
@@ -107,26 +107,53 @@ impl Partition {
         let mut producers = Producers::default();
         let mut segments: Vec<Segment> = Vec::new();
         for (base_offset, path) in bases {
-            if segments.last().is_some_and(|before| before.last_offset >= base_offset) {
+            if segments
+                .last()
+                .is_some_and(|before| before.last_offset >= base_offset)
+            {
                 fs::remove_file(&path)?; // compaction has merged it into the one before
                 continue;
             }
             let now = now_ms();
-            segments.push(Segment::recover(path, base_offset, |header, bytes| match header.is_control() {
-                true => producers.ended(header, batch::marker_commits(header, bytes).unwrap_or(false), now),
-                false => producers.appended(header, now),
-            })?);
+            segments.push(Segment::recover(
+                path,
+                base_offset,
+                |header, bytes| match header.is_control() {
+                    true => producers.ended(
+                        header,
+                        batch::marker_commits(header, bytes).unwrap_or(false),
+                        now,
+                    ),
+                    false => producers.appended(header, now),
+                },
+            )?);
         }
         if segments.is_empty() {
             segments.push(Segment::create(&dir, 0)?);
         }
-        let start_offset = read_number(&dir.join(START_OFFSET))?.unwrap_or(0).max(segments[0].base_offset);
-        let next_offset = segments.last().map_or(0, |newest| newest.last_offset + 1).max(start_offset);
+        let start_offset = read_number(&dir.join(START_OFFSET))?
+            .unwrap_or(0)
+            .max(segments[0].base_offset);
+        let next_offset = segments
+            .last()
+            .map_or(0, |newest| newest.last_offset + 1)
+            .max(start_offset);
         producers.trim(start_offset, now_ms());
         let checkpoint = Checkpoint::load(&dir);
         let waiters = Vec::new();
-        let log = Log { segments, producers, checkpoint, start_offset, next_offset, deleted: false, waiters };
-        Ok(Partition { dir, log: Mutex::new(log) })
+        let log = Log {
+            segments,
+            producers,
+            checkpoint,
+            start_offset,
+            next_offset,
+            deleted: false,
+            waiters,
+        };
+        Ok(Partition {
+            dir,
+            log: Mutex::new(log),
+        })
     }
 
     pub(crate) fn offsets(&self) -> Offsets {
@@ -134,7 +161,12 @@ impl Partition {
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
-        self.log.lock().segments.iter().map(|segment| segment.size).sum()
+        self.log
+            .lock()
+            .segments
+            .iter()
+            .map(|segment| segment.size)
+            .sum()
     }
 
     pub(crate) fn has_open_transaction(&self, producer_id: i64) -> bool {
@@ -142,7 +174,11 @@ impl Partition {
     }
 
     /// Appends a producer's batch, unless it was appended before. It is in the page cache when this returns.
-    pub(crate) fn append(&self, bytes: &[u8], config: &LogConfig) -> Result<Appended, ResponseError> {
+    pub(crate) fn append(
+        &self,
+        bytes: &[u8],
+        config: &LogConfig,
+    ) -> Result<Appended, ResponseError> {
         if bytes.len() > config.max_message_bytes {
             return Err(ResponseError::MessageTooLarge);
         }
@@ -156,12 +192,20 @@ impl Partition {
         let mut log = self.log.lock();
         let log_start = log.start_offset;
         if let Some(base_offset) = log.producers.check(&header)? {
-            return Ok(Appended { base_offset, log_start, append_time_ms });
+            return Ok(Appended {
+                base_offset,
+                log_start,
+                append_time_ms,
+            });
         }
         let header = log.write(&self.dir, &mut bytes, header, config, now)?;
         log.producers.appended(&header, now);
         log.wake();
-        Ok(Appended { base_offset: header.base_offset, log_start, append_time_ms })
+        Ok(Appended {
+            base_offset: header.base_offset,
+            log_start,
+            append_time_ms,
+        })
     }
 
     /// Appends records of the server itself.
@@ -171,7 +215,14 @@ impl Partition {
         config: &LogConfig,
     ) -> Result<(), ResponseError> {
         let bytes = batch::build(records, now_ms());
-        self.append(&bytes, &LogConfig { max_message_bytes: usize::MAX, ..config.clone() }).map(|_| ())
+        self.append(
+            &bytes,
+            &LogConfig {
+                max_message_bytes: usize::MAX,
+                ..config.clone()
+            },
+        )
+        .map(|_| ())
     }
 
     /// Ends a producer's transaction here, if it has one open.
@@ -212,14 +263,14 @@ impl Partition {
         }
         log.waiters.extend(waiter.cloned());
         let until = offsets.end(isolation);
-        // Looked up before the records are read: compaction may drop both in between, then they are filtered in vain.
-        let mut aborted = match isolation {
-            Isolation::Committed => log.producers.aborted_in(from, until),
-            Isolation::Uncommitted => Vec::new(),
-        };
+        let mut aborted = Vec::new();
         let mut records = None;
         let mut next = from;
         while next < until && records.is_none() && max_bytes > 0 {
+            // In one look with the file: compaction may drop the transaction and its records in between.
+            if isolation == Isolation::Committed {
+                aborted = log.producers.aborted_in(from, until);
+            }
             let place = log.place(next).map_err(storage_error)?;
             // Reading needs no lock: what is written stays, and an open file outlives its removal.
             let read = || read_batches(&place, from, until, max_bytes, at_least_one);
@@ -229,19 +280,29 @@ impl Partition {
         let records = records.unwrap_or_default();
         let last = last_offset(&records);
         aborted.retain(|aborted| aborted.first_offset <= last);
-        Ok(Read { offsets, records, aborted })
+        Ok(Read {
+            offsets,
+            records,
+            aborted,
+        })
     }
 
     /// Stops waiting.
     pub(crate) fn forget(&self, waiter: &Arc<Notify>) {
-        self.log.lock().waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        self.log
+            .lock()
+            .waiters
+            .retain(|other| !Arc::ptr_eq(other, waiter));
     }
 
     /// The first record with this timestamp or a later one: its offset and timestamp.
     pub(crate) fn find_time(&self, timestamp: i64) -> io::Result<Option<(i64, i64)>> {
         let mut log = self.log.lock();
         let start = log.start_offset;
-        let Some(segment) = log.segments.iter_mut().find(|s| s.max_timestamp >= timestamp && s.last_offset >= start)
+        let Some(segment) = log
+            .segments
+            .iter_mut()
+            .find(|s| s.max_timestamp >= timestamp && s.last_offset >= start)
         else {
             return Ok(None);
         };
@@ -249,32 +310,45 @@ impl Partition {
         let place = segment.place(position)?;
         drop(log);
         find_record(&place, |header, record| {
-            header.base_offset + i64::from(record.offset_delta) >= start && header.timestamp_of(record) >= timestamp
+            header.base_offset + i64::from(record.offset_delta) >= start
+                && header.timestamp_of(record) >= timestamp
         })
     }
 
     /// The record with the largest timestamp: its offset and timestamp.
     pub(crate) fn find_max_time(&self) -> io::Result<Option<(i64, i64)>> {
         let mut log = self.log.lock();
-        let Some(segment) = log.segments.iter_mut().rev().max_by_key(|segment| segment.max_timestamp) else {
+        let Some(segment) = log
+            .segments
+            .iter_mut()
+            .rev()
+            .max_by_key(|segment| segment.max_timestamp)
+        else {
             return Ok(None);
         };
         let (wanted, batch) = (segment.max_timestamp, segment.max_timestamp_batch);
         let position = segment.index.position_of(batch - segment.base_offset);
         let place = segment.place(position)?;
         drop(log);
-        find_record(&place, |header, record| header.timestamp_of(record) >= wanted)
+        find_record(&place, |header, record| {
+            header.timestamp_of(record) >= wanted
+        })
     }
 
     /// Moves the start of the log; what lies before it is gone for readers at once, from disk soon.
     pub(crate) fn delete_records(&self, before: i64) -> Result<i64, ResponseError> {
         let mut log = self.log.lock();
-        let before = if before == -1 { log.next_offset } else { before };
+        let before = if before == -1 {
+            log.next_offset
+        } else {
+            before
+        };
         if before < 0 || before > log.next_offset {
             return Err(ResponseError::OffsetOutOfRange);
         }
         if before > log.start_offset {
-            write_atomically(&self.dir.join(START_OFFSET), before.to_string().as_bytes()).map_err(storage_error)?;
+            write_atomically(&self.dir.join(START_OFFSET), before.to_string().as_bytes())
+                .map_err(storage_error)?;
             log.start_offset = before;
         }
         Ok(log.start_offset)
@@ -291,7 +365,11 @@ impl Partition {
         }
         let expired = |segment: &Segment| {
             // Records of the future (a producer's wrong clock) expire by when they were appended.
-            let newest = if segment.max_timestamp > now { segment.last_append_ms } else { segment.max_timestamp };
+            let newest = if segment.max_timestamp > now {
+                segment.last_append_ms
+            } else {
+                segment.max_timestamp
+            };
             config.delete && config.retention_ms >= 0 && now - newest > config.retention_ms
         };
         if log.newest().size > 0 && log.segments.iter().all(expired) {
@@ -302,18 +380,27 @@ impl Partition {
             let too_large = config.delete && config.retention_bytes >= 0 && {
                 total.saturating_sub(oldest.size) >= config.retention_bytes as u64
             };
-            let stable = log.producers.first_open_offset().is_none_or(|open| oldest.last_offset < open);
-            if !(stable && (expired(oldest) || too_large) || newer.base_offset <= log.start_offset) {
+            let stable = log
+                .producers
+                .first_open_offset()
+                .is_none_or(|open| oldest.last_offset < open);
+            if !(stable && (expired(oldest) || too_large) || newer.base_offset <= log.start_offset)
+            {
                 break;
             }
+            let start_offset = log.start_offset.max(newer.base_offset);
             total -= oldest.size;
-            log.start_offset = log.start_offset.max(newer.base_offset);
             fs::remove_file(&oldest.path)?;
+            log.start_offset = start_offset;
             log.segments.remove(0);
         }
         let start = log.start_offset;
         log.producers.trim(start, now);
-        for segment in log.segments.iter_mut().filter(|s| !s.unsynced && now - s.last_append_ms > FILE_IDLE_MS) {
+        for segment in log
+            .segments
+            .iter_mut()
+            .filter(|s| !s.unsynced && now - s.last_append_ms > FILE_IDLE_MS)
+        {
             segment.close();
         }
         Ok(())
@@ -346,7 +433,9 @@ impl Partition {
     pub(crate) fn for_each(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> io::Result<()> {
         let mut next = self.offsets().start;
         loop {
-            let read = self.read(next, 1 << 20, Isolation::Uncommitted, true, None).map_err(io::Error::other)?;
+            let read = self
+                .read(next, 1 << 20, Isolation::Uncommitted, true, None)
+                .map_err(io::Error::other)?;
             if read.records.is_empty() {
                 return Ok(());
             }
@@ -366,11 +455,17 @@ impl Partition {
 impl Log {
     fn offsets(&self) -> Offsets {
         let (start, next) = (self.start_offset, self.next_offset);
-        Offsets { start, next, last_stable: self.producers.first_open_offset().unwrap_or(next) }
+        Offsets {
+            start,
+            next,
+            last_stable: self.producers.first_open_offset().unwrap_or(next),
+        }
     }
 
     fn newest(&mut self) -> &mut Segment {
-        self.segments.last_mut().expect("a log has at least one segment: open() and roll() see to it")
+        self.segments
+            .last_mut()
+            .expect("a log has at least one segment: open() and roll() see to it")
     }
 
     fn wake(&mut self) {
@@ -398,9 +493,14 @@ impl Log {
         if newest.size > 0 && full {
             self.roll(dir).map_err(storage_error)?;
         }
-        let header = Header { base_offset: next, ..header };
+        let header = Header {
+            base_offset: next,
+            ..header
+        };
         batch::place(bytes, next);
-        self.newest().append(&header, bytes, now).map_err(storage_error)?;
+        self.newest()
+            .append(&header, bytes, now)
+            .map_err(storage_error)?;
         self.next_offset = header.last_offset() + 1;
         Ok(header)
     }
@@ -411,7 +511,9 @@ impl Log {
     }
 
     fn place(&mut self, offset: i64) -> io::Result<Place> {
-        let index = self.segments.partition_point(|segment| segment.last_offset < offset);
+        let index = self
+            .segments
+            .partition_point(|segment| segment.last_offset < offset);
         let index = index.min(self.segments.len() - 1);
         let segment = &mut self.segments[index];
         let position = segment.index.position_of(offset - segment.base_offset);
@@ -421,13 +523,24 @@ impl Log {
 
 impl Segment {
     fn place(&mut self, position: u64) -> io::Result<Place> {
-        Ok(Place { file: self.file()?, position, size: self.size, last_offset: self.last_offset })
+        Ok(Place {
+            file: self.file()?,
+            position,
+            size: self.size,
+            last_offset: self.last_offset,
+        })
     }
 }
 
 /// Whole batches from the one that holds `from`, below `until`; `None` if the rest of the segment has none (compaction
 /// leaves gaps), empty if the first one is larger than `max_bytes` and may not be.
-fn read_batches(place: &Place, from: i64, until: i64, max_bytes: usize, at_least_one: bool) -> io::Result<Option<Bytes>> {
+fn read_batches(
+    place: &Place,
+    from: i64,
+    until: i64,
+    max_bytes: usize,
+    at_least_one: bool,
+) -> io::Result<Option<Bytes>> {
     let mut position = place.position;
     let mut want = max_bytes as u64 + INTERVAL_BYTES;
     while position < place.size {
@@ -457,7 +570,10 @@ fn read_batches(place: &Place, from: i64, until: i64, max_bytes: usize, at_least
             return Ok(Some(slice(bytes, selected)));
         }
         // The batch wanted lies beyond this chunk, or is larger than it: go on from where it starts.
-        let needed = bytes.get(at..).and_then(Header::parse).map_or(HEADER_BYTES, |header| header.total_bytes);
+        let needed = bytes
+            .get(at..)
+            .and_then(Header::parse)
+            .map_or(HEADER_BYTES, |header| header.total_bytes);
         want = want.max(needed as u64);
         position += at as u64;
     }
@@ -465,7 +581,9 @@ fn read_batches(place: &Place, from: i64, until: i64, max_bytes: usize, at_least
 }
 
 fn slice(bytes: Vec<u8>, range: Option<(usize, usize)>) -> Bytes {
-    range.map_or_else(Bytes::new, |(start, end)| Bytes::from(bytes).slice(start..end))
+    range.map_or_else(Bytes::new, |(start, end)| {
+        Bytes::from(bytes).slice(start..end)
+    })
 }
 
 /// The last offset in whole batches.
@@ -485,14 +603,22 @@ fn find_record(
     mut fits: impl FnMut(&Header, &batch::Record<'_>) -> bool,
 ) -> io::Result<Option<(i64, i64)>> {
     let mut from = i64::MIN;
-    let mut place = Place { file: place.file.clone(), ..*place };
+    let mut place = Place {
+        file: place.file.clone(),
+        ..*place
+    };
     while place.position < place.size {
-        let Some(bytes) = read_batches(&place, from, i64::MAX, 1 << 20, true)? else { return Ok(None) };
+        let Some(bytes) = read_batches(&place, from, i64::MAX, 1 << 20, true)? else {
+            return Ok(None);
+        };
         let mut rest = &bytes[..];
         while let Some(header) = Header::parse(rest) {
             if !header.is_control() {
                 let payload = batch::payload(&header, rest).ok_or(io::ErrorKind::InvalidData)?;
-                if let Some(record) = batch::records(&payload).flatten().find(|record| fits(&header, record)) {
+                if let Some(record) = batch::records(&payload)
+                    .flatten()
+                    .find(|record| fits(&header, record))
+                {
                     let offset = header.base_offset + i64::from(record.offset_delta);
                     return Ok(Some((offset, header.timestamp_of(&record))));
                 }
@@ -510,7 +636,10 @@ const START_OFFSET: &str = "start-offset";
 fn read_number(path: &Path) -> io::Result<Option<i64>> {
     match fs::read_to_string(path) {
         Ok(text) => text.trim().parse().map(Some).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{} does not hold a number", path.display()))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} does not hold a number", path.display()),
+            )
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -2,7 +2,7 @@
 //!
 //! All of it is derived from the log and built again by recovery.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use kafka_protocol::ResponseError;
 
@@ -49,15 +49,25 @@ pub(crate) struct Aborted {
 impl Producers {
     /// Whether a batch continues its producer's sequence. `Ok(Some(offset))`: it was appended before, there.
     pub(crate) fn check(&self, header: &Header) -> Result<Option<i64>, ResponseError> {
-        let Some(producer) = self.producers.get(&header.producer_id) else { return Ok(None) };
+        let Some(producer) = self.producers.get(&header.producer_id) else {
+            return Ok(None);
+        };
         if header.producer_epoch < producer.epoch {
             return Err(ResponseError::InvalidProducerEpoch);
         }
         if header.producer_epoch > producer.epoch {
-            return if header.base_sequence == 0 { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) };
+            return if header.base_sequence == 0 {
+                Ok(None)
+            } else {
+                Err(ResponseError::OutOfOrderSequenceNumber)
+            };
         }
         let (first, last) = (header.base_sequence, header.last_sequence());
-        if let Some(same) = producer.batches.iter().find(|b| (b.first_sequence, b.last_sequence) == (first, last)) {
+        if let Some(same) = producer
+            .batches
+            .iter()
+            .find(|b| (b.first_sequence, b.last_sequence) == (first, last))
+        {
             return Ok(Some(same.base_offset));
         }
         match producer.batches.back() {
@@ -70,8 +80,8 @@ impl Producers {
 
     /// Takes a data batch that was appended into account.
     pub(crate) fn appended(&mut self, header: &Header, now_ms: i64) {
-        if header.producer_id < 0 {
-            return;
+        if header.producer_id < 0 || header.base_sequence < 0 {
+            return; // no sequence to follow: a plain batch, or what compaction left of a marker
         }
         let producer = self.entry(header, now_ms);
         producer.batches.push_back(Appended {
@@ -90,21 +100,30 @@ impl Producers {
 
     /// Takes a marker that was appended into account.
     pub(crate) fn ended(&mut self, header: &Header, committed: bool, now_ms: i64) {
-        let Some(first_offset) = self.entry(header, now_ms).open_since.take() else { return };
+        let Some(first_offset) = self.entry(header, now_ms).open_since.take() else {
+            return;
+        };
         self.open.remove(&first_offset);
         if !committed {
             let (producer_id, last_offset) = (header.producer_id, header.base_offset);
-            self.aborted.push(Aborted { producer_id, first_offset, last_offset });
+            self.aborted.push(Aborted {
+                producer_id,
+                first_offset,
+                last_offset,
+            });
         }
     }
 
     fn entry(&mut self, header: &Header, now_ms: i64) -> &mut Producer {
-        let producer = self.producers.entry(header.producer_id).or_insert_with(|| Producer {
-            epoch: header.producer_epoch,
-            batches: VecDeque::new(),
-            open_since: None,
-            last_append_ms: now_ms,
-        });
+        let producer = self
+            .producers
+            .entry(header.producer_id)
+            .or_insert_with(|| Producer {
+                epoch: header.producer_epoch,
+                batches: VecDeque::new(),
+                open_since: None,
+                last_append_ms: now_ms,
+            });
         if header.producer_epoch > producer.epoch {
             producer.epoch = header.producer_epoch;
             producer.batches.clear();
@@ -114,7 +133,9 @@ impl Producers {
     }
 
     pub(crate) fn has_open_transaction(&self, producer_id: i64) -> bool {
-        self.producers.get(&producer_id).is_some_and(|producer| producer.open_since.is_some())
+        self.producers
+            .get(&producer_id)
+            .is_some_and(|producer| producer.open_since.is_some())
     }
 
     /// First offset of the oldest open transaction: readers of committed records stop before it.
@@ -124,28 +145,37 @@ impl Producers {
 
     /// The aborted transactions that have records or their marker in the range.
     pub(crate) fn aborted_in(&self, from: i64, until: i64) -> Vec<Aborted> {
-        let first = self.aborted.partition_point(|aborted| aborted.last_offset < from);
-        self.aborted[first..].iter().filter(|aborted| aborted.first_offset < until).copied().collect()
+        let first = self
+            .aborted
+            .partition_point(|aborted| aborted.last_offset < from);
+        self.aborted[first..]
+            .iter()
+            .filter(|aborted| aborted.first_offset < until)
+            .copied()
+            .collect()
     }
 
-    /// Whether this is the newest batch of its producer: compaction keeps its header, and so the sequence.
-    pub(crate) fn is_newest(&self, header: &Header) -> bool {
+    /// Base offset of each producer's newest batch: compaction keeps its header, and so the sequence.
+    pub(crate) fn newest_batches(&self) -> HashSet<i64> {
         self.producers
-            .get(&header.producer_id)
-            .and_then(|producer| producer.batches.back())
-            .is_some_and(|newest| newest.base_offset == header.base_offset)
+            .values()
+            .filter_map(|producer| Some(producer.batches.back()?.base_offset))
+            .collect()
     }
 
     /// Forgets what lies before the log's start, and producers long silent.
     pub(crate) fn trim(&mut self, log_start: i64, now_ms: i64) {
-        self.aborted.retain(|aborted| aborted.last_offset >= log_start);
-        self.producers
-            .retain(|_, producer| producer.open_since.is_some() || producer.last_append_ms + EXPIRATION_MS > now_ms);
+        self.aborted
+            .retain(|aborted| aborted.last_offset >= log_start);
+        self.producers.retain(|_, producer| {
+            producer.open_since.is_some() || producer.last_append_ms + EXPIRATION_MS > now_ms
+        });
     }
 
     /// Forgets aborted transactions whose records and markers compaction has removed.
     pub(crate) fn forget_aborted(&mut self, markers: &[i64]) {
-        self.aborted.retain(|aborted| !markers.contains(&aborted.last_offset));
+        self.aborted
+            .retain(|aborted| !markers.contains(&aborted.last_offset));
     }
 }
 
@@ -173,12 +203,29 @@ mod tests {
         let mut producers = Producers::default();
         producers.appended(&batch(0, 0, 0, 3), 0);
         assert_eq!(producers.check(&batch(-1, 0, 3, 2)), Ok(None), "continues");
-        assert_eq!(producers.check(&batch(-1, 0, 0, 3)), Ok(Some(0)), "sent again");
-        assert_eq!(producers.check(&batch(-1, 0, 5, 1)), Err(ResponseError::OutOfOrderSequenceNumber));
-        assert_eq!(producers.check(&batch(-1, 1, 0, 1)), Ok(None), "a new epoch starts at 0");
-        assert_eq!(producers.check(&batch(-1, 1, 3, 1)), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(
+            producers.check(&batch(-1, 0, 0, 3)),
+            Ok(Some(0)),
+            "sent again"
+        );
+        assert_eq!(
+            producers.check(&batch(-1, 0, 5, 1)),
+            Err(ResponseError::OutOfOrderSequenceNumber)
+        );
+        assert_eq!(
+            producers.check(&batch(-1, 1, 0, 1)),
+            Ok(None),
+            "a new epoch starts at 0"
+        );
+        assert_eq!(
+            producers.check(&batch(-1, 1, 3, 1)),
+            Err(ResponseError::OutOfOrderSequenceNumber)
+        );
         producers.appended(&batch(3, 1, 0, 1), 0);
-        assert_eq!(producers.check(&batch(-1, 0, 3, 1)), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(
+            producers.check(&batch(-1, 0, 3, 1)),
+            Err(ResponseError::InvalidProducerEpoch)
+        );
     }
 
     #[test]

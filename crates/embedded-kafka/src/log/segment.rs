@@ -36,8 +36,37 @@ impl Segment {
     /// An empty segment.
     pub(crate) fn create(dir: &Path, base_offset: i64) -> io::Result<Segment> {
         let path = path(dir, base_offset);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        Ok(Segment { file: Some(Arc::new(file)), ..Segment::blank(path, base_offset) })
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
+        Ok(Segment {
+            file: Some(Arc::new(file)),
+            ..Segment::blank(path, base_offset)
+        })
+    }
+
+    /// An empty segment under a name that recovery removes, to be filled and published.
+    pub(crate) fn draft(dir: &Path, base_offset: i64) -> io::Result<Segment> {
+        let mut segment = Segment::blank(path(dir, base_offset).with_extension("tmp"), base_offset);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&segment.path)?;
+        segment.file = Some(Arc::new(file));
+        Ok(segment)
+    }
+
+    /// Gives a draft its name, in one step.
+    pub(crate) fn publish(&mut self, path: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, path)?;
+        self.path = path.to_owned();
+        self.unsynced = false;
+        Ok(())
     }
 
     fn blank(path: PathBuf, base_offset: i64) -> Segment {
@@ -68,7 +97,8 @@ impl Segment {
         let mut segment = Segment::blank(path, base_offset);
         let mut reader = BufReader::with_capacity(256 << 10, &file);
         let mut bytes = Vec::new();
-        while let Some(header) = read_batch(&mut reader, &mut bytes, metadata.len() - segment.size)? {
+        while let Some(header) = read_batch(&mut reader, &mut bytes, metadata.len() - segment.size)?
+        {
             if header.base_offset <= segment.last_offset || !batch::checksum_fits(&bytes) {
                 break;
             }
@@ -82,7 +112,8 @@ impl Segment {
         }
         segment.last_append_ms = unix_ms(metadata.modified()?);
         // The first batch's time stands in for the first append's, which is not stored.
-        let first = Header::parse(&segment.read_at(0, HEADER_BYTES)?).map_or(i64::MAX, |header| header.max_timestamp);
+        let first = Header::parse(&segment.read_at(0, HEADER_BYTES)?)
+            .map_or(i64::MAX, |header| header.max_timestamp);
         segment.first_append_ms = first.min(segment.last_append_ms);
         Ok(segment)
     }
@@ -102,7 +133,11 @@ impl Segment {
     }
 
     fn account(&mut self, header: &Header) {
-        self.index.note(header.base_offset - self.base_offset, self.size, self.max_timestamp);
+        self.index.note(
+            header.base_offset - self.base_offset,
+            self.size,
+            self.max_timestamp,
+        );
         if header.max_timestamp > self.max_timestamp {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_batch = header.base_offset;
@@ -141,13 +176,19 @@ impl Segment {
 }
 
 /// The next whole batch of `reader`; `None` at the end and where no batch fits into the `left` bytes.
-pub(crate) fn read_batch(reader: &mut impl Read, bytes: &mut Vec<u8>, left: u64) -> io::Result<Option<Header>> {
+pub(crate) fn read_batch(
+    reader: &mut impl Read,
+    bytes: &mut Vec<u8>,
+    left: u64,
+) -> io::Result<Option<Header>> {
     if left < HEADER_BYTES as u64 {
         return Ok(None);
     }
     bytes.resize(HEADER_BYTES, 0);
     reader.read_exact(bytes)?;
-    let Some(header) = Header::parse(bytes) else { return Ok(None) };
+    let Some(header) = Header::parse(bytes) else {
+        return Ok(None);
+    };
     if header.total_bytes as u64 > left || header.total_bytes > BATCH_BYTES_MAX {
         return Ok(None);
     }
@@ -174,5 +215,6 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 fn unix_ms(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }
