@@ -1,0 +1,231 @@
+//! The fleet against a real broker: mosquitto, where it is installed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clap::Parser;
+use fleet::Position;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use simulator::{Config, Simulator};
+use tokio::time::timeout;
+
+/// Generous: a condition is waited for, and a noisy machine is slow.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Mosquitto {
+    port: u16,
+    child: Child,
+}
+
+impl Mosquitto {
+    fn start(port: u16) -> Option<Self> {
+        let child = Command::new("mosquitto")
+            .args(["-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match child {
+            Ok(child) => Some(Self { port, child }),
+            Err(error) => {
+                eprintln!("skipped: can't run mosquitto ({error}): apt-get install mosquitto");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn flags(port: u16, cache: &std::path::Path) -> Vec<String> {
+    [
+        "simulator",
+        "--map",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../data/manhattan.osm.pbf"),
+        "--map-cache",
+        cache.to_str().unwrap(),
+        "--metrics-port",
+        "0",
+        "--vehicles",
+        "6",
+        "--visible",
+        "2",
+        "--interval-ms",
+        "100",
+        "--mqtt-port",
+        &port.to_string(),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// Somebody who sees everything below `fleet/`.
+struct Watcher {
+    events: EventLoop,
+    client: AsyncClient,
+}
+
+impl Watcher {
+    fn new(port: u16) -> Self {
+        let options = MqttOptions::new("watcher", "127.0.0.1", port);
+        let (client, events) = AsyncClient::new(options, 10);
+        Self { events, client }
+    }
+
+    /// The next message, over as many connections as it takes.
+    async fn next(&mut self) -> Publish {
+        loop {
+            match self.events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                    self.client
+                        .try_subscribe("fleet/#", QoS::AtLeastOnce)
+                        .unwrap();
+                }
+                Ok(Event::Incoming(Packet::Publish(publish))) => return publish,
+                Ok(_) => (),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Follows the messages until what they add up to is enough.
+    async fn until(&mut self, what: &str, mut enough: impl FnMut(&str, &Publish) -> bool) {
+        let wait = async {
+            loop {
+                let publish = self.next().await;
+                let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
+                if enough(&topic, &publish) {
+                    return;
+                }
+            }
+        };
+        timeout(DEADLINE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("never saw {what}"));
+    }
+
+    /// Waits until all six have last said `status`.
+    async fn until_all(&mut self, status: &str) {
+        let mut said = BTreeMap::new();
+        self.until(status, |topic, publish| {
+            if topic.starts_with("fleet/vehicle_status/") {
+                said.insert(topic.to_owned(), publish.payload.clone());
+            }
+            said.len() == 6 && said.values().all(|s| s == status.as_bytes())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn vehicles_publish_survive_a_broker_restart_and_say_goodbye() {
+    let Some(broker) = Mosquitto::start(free_port()) else {
+        return;
+    };
+    let port = broker.port;
+    let cache = tempfile::tempdir().unwrap();
+    let shutdown = service::Shutdown::new();
+    let config = Config::parse_from(flags(port, cache.path()));
+    let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
+    assert!(
+        simulator.summary().starts_with("6 taxis on "),
+        "{}",
+        simulator.summary()
+    );
+
+    let mut watcher = Watcher::new(port);
+    watcher.until_all("online").await;
+    let mut last: BTreeMap<String, Position> = BTreeMap::new();
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    let mut visible = BTreeSet::new();
+    watcher
+        .until("ten positions of each", |topic, publish| {
+            let [_, kind, plate] = topic.split('/').collect::<Vec<_>>()[..] else {
+                panic!("{topic}");
+            };
+            if kind == "vehicle_status" {
+                return false;
+            }
+            let position = Position::from_json(&publish.payload).unwrap();
+            assert_eq!(position.plate.as_str(), plate);
+            if kind == "visible_vehicle_updates" {
+                visible.insert(plate.to_owned());
+                return false;
+            }
+            if let Some(before) = last.insert(plate.to_owned(), position.clone()) {
+                assert_eq!(position.sequence, before.sequence + 1);
+            }
+            *count.entry(plate.to_owned()).or_default() += 1;
+            count.len() == 6 && count.values().all(|n| *n >= 10)
+        })
+        .await;
+    assert_eq!(visible.len(), 2);
+
+    drop(broker);
+    let broker = Mosquitto::start(port).unwrap();
+    watcher.until_all("online").await;
+    let mut moved = BTreeSet::new();
+    watcher
+        .until("all vehicles after the restart", |topic, publish| {
+            let Some(plate) = topic.strip_prefix("fleet/vehicle_updates/") else {
+                return false;
+            };
+            let position = Position::from_json(&publish.payload).unwrap();
+            assert!(position.sequence > last[plate].sequence);
+            moved.insert(plate.to_owned());
+            moved.len() == 6
+        })
+        .await;
+
+    shutdown.cancel();
+    let (finished, ()) = tokio::join!(simulator.finished(), watcher.until_all("offline"));
+    finished.unwrap();
+    drop(broker);
+}
+
+#[tokio::test]
+async fn a_killed_simulator_leaves_its_last_wills() {
+    let Some(broker) = Mosquitto::start(free_port()) else {
+        return;
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let mut simulator = Command::new(env!("CARGO_BIN_EXE_simulator"))
+        .args(&flags(broker.port, cache.path())[1..])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut watcher = Watcher::new(broker.port);
+    watcher.until_all("online").await;
+    simulator.kill().unwrap();
+    simulator.wait().unwrap();
+    watcher.until_all("offline").await;
+}
+
+#[tokio::test]
+async fn a_missing_broker_is_waited_for() {
+    let port = free_port();
+    let cache = tempfile::tempdir().unwrap();
+    let shutdown = service::Shutdown::new();
+    let config = Config::parse_from(flags(port, cache.path()));
+    let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
+    let Some(broker) = Mosquitto::start(port) else {
+        return;
+    };
+    let mut watcher = Watcher::new(port);
+    watcher.until_all("online").await;
+    shutdown.cancel();
+    simulator.finished().await.unwrap();
+    drop(broker);
+}
