@@ -1,6 +1,206 @@
-// The page's entry: reads the configuration the server wrote into the page.
+// The page: assembles the parts and lets the data run from the feed into the store and from there to the eye.
 
 import './styles.css';
+import { readConfig } from './config';
+import { readAddress, writeAddress } from './core/address';
+import { Companies } from './core/companies';
+import { Inbox } from './core/inbox';
+import { report } from './core/link';
+import { Store } from './core/store';
+import { Totals } from './core/totals';
+import { count } from './core/words';
+import { Feed } from './feed';
+import { BaseMap } from './map/base';
+import { Follow } from './map/follow';
+import { Overlay } from './map/overlay';
+import { PlainMap } from './map/plain';
+import type { View, ViewEvents } from './map/view';
+import { ThemeChoice } from './media';
+import { CompanyTable } from './panels/companies';
+import { MapControls, themeSwitch } from './panels/controls';
+import { Layout } from './panels/layout';
+import { Search } from './panels/search';
+import { Stats } from './panels/stats';
+import { Status } from './panels/status';
+import { VehicleCard } from './panels/vehicle';
+import { expose } from './probe';
 
-const app = document.getElementById('app');
-if (app) app.textContent = document.title;
+const REFRESH_MS = 500;
+const HITS = 8;
+
+const config = readConfig();
+const taxis = config.kind === 'taxi';
+const companies = new Companies();
+const [lng, lat] = config.map.center;
+const store = new Store({ lng, lat }, companies, performance.now());
+const totals = new Totals();
+const inbox = new Inbox(config.topicPrefix, store, totals);
+const theme = new ThemeChoice();
+
+const status = new Status();
+const stats = new Stats({
+  vehicles: taxis ? 'Taxis' : 'Trucks',
+  hired: taxis ? 'Hired' : 'Loaded',
+  speed: 'Mean km/h',
+  rate: 'Messages/s',
+});
+const table = new CompanyTable(totals, companies, taxis ? 'passengers' : 'hired');
+const card = new VehicleCard(() => follow.stop());
+const search = new Search(
+  (query) =>
+    store.search(query, HITS).map((plate) => {
+      const { name, shape, color } = companies.learn(store.latest(plate)!.position.companyName);
+      return { plate, company: name, shape, color };
+    }),
+  (plate) => follow.start(plate),
+);
+const layout = new Layout(document.getElementById('app')!, config, {
+  badge: status.badge,
+  notice: status.notice,
+  announcer: status.announcer,
+  search: search.element,
+  stats: stats.element,
+  companies: table.element,
+  vehicle: card.element,
+  theme: themeSwitch(theme),
+});
+
+const events: ViewEvents = {
+  painted: () => overlay?.paint(),
+  panned: () => follow.stop(),
+  zoomed: () => remember(),
+  picked: (x, y) => {
+    const plate = overlay?.pick(x, y);
+    if (plate !== undefined) follow.start(plate);
+  },
+  hovered: hint,
+  failed: (reason) => status.setProblem('Part of the map is missing', reason),
+};
+// The map may paint before the overlay is there.
+let overlay: Overlay | undefined;
+// A link to a vehicle that is not known yet: it is followed once it reports.
+let awaited = readAddress(location.hash);
+const view = openMap();
+const follow = new Follow(view, store, () => {
+  layout.setFollowing(follow.plate !== undefined);
+  if (overlay) overlay.selected = follow.plate;
+  if (follow.plate === undefined) view.setTrail(undefined);
+  remember();
+  refresh();
+});
+const controls = new MapControls(view, config.map.attribution, () => {
+  follow.stop();
+  view.fit(true);
+});
+layout.append(controls.element);
+layout.watchPadding((padding) => view.setPadding(padding));
+view.fit(false);
+
+overlay = new Overlay(layout.canvas, view, store, companies);
+overlay.dark = theme.dark;
+overlay.beforeFrame = (nowMs) => follow.step(nowMs);
+overlay.start();
+theme.onChange((dark) => {
+  view.setDark(dark);
+  if (overlay) overlay.dark = dark;
+});
+
+const feed = new Feed(config, (topic, payload) => inbox.take(topic, payload, performance.now()));
+feed.connect();
+
+addEventListener('hashchange', () => {
+  awaited = readAddress(location.hash);
+  refresh();
+});
+addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') {
+    awaited = { plate: undefined, zoom: undefined };
+    follow.stop();
+  }
+  const typing = event.target instanceof HTMLInputElement;
+  if (event.key === '/' && !typing) {
+    event.preventDefault();
+    search.focus();
+  }
+});
+setInterval(refresh, REFRESH_MS);
+refresh();
+
+function openMap(): View {
+  try {
+    return new BaseMap(layout.map, config.map, theme.dark, events);
+  } catch (error) {
+    // MapLibre says at length what is said here in few words.
+    console.info('no base map', error);
+    status.setProblem('No base map', 'this browser has no WebGL2; vehicles are still shown');
+    layout.map.replaceChildren();
+    return new PlainMap(layout.map, config.map, events);
+  }
+}
+
+/** Brings the panels up to date; what moves is painted by the overlay. */
+function refresh(): void {
+  const now = performance.now();
+  const { link } = feed;
+  link.lastMessageMs = inbox.lastPositionMs;
+  store.sweep(now, link.phase === 'open' ? link.openedMs : undefined);
+  status.show(report(link, now));
+  const sum = totals.sum();
+  stats.set('vehicles', count(store.size));
+  stats.set('hired', sum.vehicles > 0 ? `${Math.round((sum.hired / sum.vehicles) * 100)} %` : '–');
+  stats.set('speed', sum.vehicles > 0 ? count(sum.meanSpeed) : '–');
+  stats.set('rate', count(inbox.rate(now)));
+  table.refresh(now);
+  controls.refresh();
+  layout.messages.hidden = inbox.bad === 0;
+  layout.messages.textContent = `${count(inbox.bad)} unreadable messages, the last: ${inbox.lastBad}`;
+  refreshFollowed(now);
+}
+
+function refreshFollowed(now: number): void {
+  if (awaited.plate !== undefined && awaited.plate !== follow.plate && store.has(awaited.plate)) {
+    const { plate, zoom } = awaited;
+    awaited = { plate: undefined, zoom: undefined };
+    follow.start(plate, zoom);
+    return;
+  }
+  const plate = follow.plate ?? awaited.plate;
+  const latest = plate === undefined ? undefined : store.latest(plate);
+  card.show(
+    plate === undefined
+      ? undefined
+      : {
+          plate,
+          position: latest?.position,
+          company: latest && companies.learn(latest.position.companyName),
+          ageMs: latest ? now - latest.seenMs : 0,
+          offline: latest?.offline ?? false,
+        },
+  );
+  if (latest && follow.plate !== undefined) {
+    const { color } = companies.learn(latest.position.companyName);
+    const { destination } = latest.position;
+    view.setTrail({ points: store.trail(follow.plate, now), destination, color });
+  }
+}
+
+function remember(): void {
+  const following = follow.plate;
+  const hash = writeAddress({ plate: following, zoom: following === undefined ? undefined : view.zoom() });
+  if (awaited.plate === undefined || following !== undefined) {
+    history.replaceState(null, '', `${location.pathname}${location.search}${hash}`);
+  }
+}
+
+function hint(at: { x: number; y: number } | undefined): void {
+  const plate = at && overlay?.pick(at.x, at.y);
+  layout.hint.hidden = plate === undefined;
+  layout.map.classList.toggle('over-vehicle', plate !== undefined);
+  if (at === undefined || plate === undefined) return;
+  const position = store.latest(plate)?.position;
+  layout.hint.textContent = position ? `${plate} · ${position.companyName}` : plate;
+  layout.hint.style.setProperty('--x', `${Math.round(at.x)}px`);
+  layout.hint.style.setProperty('--y', `${Math.round(at.y)}px`);
+}
+
+expose({ store, inbox, feed, view, overlay, follow });

@@ -28,3 +28,19 @@ export function latOf(y: number): number {
 export function metresPerUnit(y: number): number {
   return EARTH_CIRCUMFERENCE_M * Math.cos((latOf(y) * Math.PI) / 180);
 }
+
+/** Metres between two places, along the ground. */
+export function distanceM(a: LngLat, b: LngLat): number {
+  const rad = Math.PI / 180;
+  const dLat = (b.lat - a.lat) * rad;
+  const dLng = (b.lng - a.lng) * rad;
+  const h = Math.sin(dLat / 2) ** 2 + Math.cos(a.lat * rad) * Math.cos(b.lat * rad) * Math.sin(dLng / 2) ** 2;
+  return (EARTH_CIRCUMFERENCE_M / Math.PI) * Math.asin(Math.min(1, Math.sqrt(h)));
+}
+
+/** Direction from one place to another: degrees clockwise from true north, [0, 360). */
+export function bearingTo(a: LngLat, b: LngLat): number {
+  const dx = mercatorX(b.lng) - mercatorX(a.lng);
+  const dy = mercatorY(b.lat) - mercatorY(a.lat);
+  return ((Math.atan2(dx, -dy) * 180) / Math.PI + 360) % 360;
+}

@@ -178,6 +178,10 @@ export class Store {
     return this.#slotOf.has(plate);
   }
 
+  plates(): string[] {
+    return [...this.#slotOf.keys()];
+  }
+
   slotOf(plate: string): number | undefined {
     return this.#slotOf.get(plate);
   }

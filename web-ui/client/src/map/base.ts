@@ -1,0 +1,234 @@
+// The base map: MapLibre, flat, with everything from this server.
+
+import type { FeatureCollection } from 'geojson';
+import {
+  GeoJSONSource,
+  LngLat,
+  Map as MapLibre,
+  type MapMouseEvent,
+  type PaddingOptions,
+  type StyleSpecification,
+  setWorkerUrl,
+} from 'maplibre-gl';
+import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
+import type { Config } from '../config';
+import { type Camera, scaleOf } from '../core/camera';
+import { mercatorX, mercatorY, type LngLat as Place } from '../core/mercator';
+import { calm } from '../media';
+import { fontFaces } from './fonts';
+import { BELOW_LABELS, baseStyle } from './style';
+import type { Padding, Trail, View, ViewEvents } from './view';
+
+const TRAIL = 'trail';
+/** Share of the map's extent by which the centre may leave it. */
+const MARGIN = 0.1;
+const FLIGHT_MS = 900;
+/** The closest that "the whole map" comes: a village extract shouldn't fill a wall with one crossing. */
+const FIT_ZOOM_MAX = 16;
+
+setWorkerUrl(workerUrl);
+
+export class BaseMap implements View {
+  #map: MapLibre;
+  #config: Config['map'];
+  #events: ViewEvents;
+  #behind = true;
+  #flying = false;
+  #trail: Trail | undefined;
+  #padding: Padding = { top: 0, right: 0, bottom: 0, left: 0 };
+
+  /** Throws where there is no WebGL2. */
+  constructor(container: HTMLElement, config: Config['map'], dark: boolean, events: ViewEvents) {
+    this.#config = config;
+    this.#events = events;
+    const [west, south, east, north] = config.bounds;
+    const marginX = (east - west) * MARGIN;
+    const marginY = (north - south) * MARGIN;
+    this.#map = new MapLibre({
+      container,
+      style: style(dark),
+      center: config.center,
+      zoom: config.zoom,
+      minZoom: config.minZoom,
+      maxZoom: config.maxZoom,
+      // Not `maxBounds`: that one forbids to see a tall city whole on a wide screen.
+      transformConstrain: ({ lng, lat }, zoom) => ({
+        center: new LngLat(
+          clamp(lng, west - marginX, east + marginX),
+          clamp(lat, south - marginY, north + marginY),
+        ),
+        zoom: clamp(zoom ?? config.zoom, config.minZoom, config.maxZoom),
+      }),
+      renderWorldCopies: false,
+      maxPitch: 0,
+      pitchWithRotate: false,
+      touchPitch: false,
+      attributionControl: false,
+      pixelRatio: Math.min(2, devicePixelRatio),
+      fadeDuration: calm() ? 0 : 200,
+      locale: { 'Map.Title': `Map of ${config.name}` },
+    });
+    this.#listen();
+  }
+
+  camera(): Camera {
+    const map = this.#map;
+    const center = map.getCenter();
+    const screen = map.project(center);
+    return {
+      scale: scaleOf(map.getZoom()),
+      bearing: map.getBearing(),
+      x: mercatorX(center.lng),
+      y: mercatorY(center.lat),
+      screenX: screen.x,
+      screenY: screen.y,
+    };
+  }
+
+  isBehind(): boolean {
+    return this.#behind;
+  }
+
+  isBusy(): boolean {
+    return this.#flying || this.#map.isZooming();
+  }
+
+  zoom(): number {
+    return this.#map.getZoom();
+  }
+
+  zoomBy(steps: number): void {
+    this.#map.easeTo({ zoom: this.#map.getZoom() + steps, duration: calm() ? 0 : 250 });
+  }
+
+  fit(fly: boolean): void {
+    const [west, south, east, north] = this.#config.bounds;
+    this.#map.fitBounds([west, south, east, north], {
+      padding: 24,
+      bearing: 0,
+      maxZoom: FIT_ZOOM_MAX,
+      animate: fly && !calm(),
+      duration: FLIGHT_MS,
+    });
+  }
+
+  flyTo(place: Place, zoom?: number): void {
+    this.#flying = true;
+    this.#map.once('moveend', () => {
+      this.#flying = false;
+    });
+    this.#map.easeTo({
+      center: place,
+      ...(zoom === undefined ? {} : { zoom }),
+      duration: calm() ? 0 : FLIGHT_MS,
+    });
+  }
+
+  centre(place: Place): void {
+    this.#map.setCenter(place);
+  }
+
+  holdCentre(hold: boolean): void {
+    const options = hold ? { around: 'center' as const } : undefined;
+    for (const handler of [this.#map.scrollZoom, this.#map.touchZoomRotate]) {
+      handler.disable();
+      handler.enable(options);
+    }
+  }
+
+  setPadding(padding: Padding): void {
+    const same = (Object.keys(padding) as (keyof Padding)[]).every(
+      (side) => padding[side] === this.#padding[side],
+    );
+    if (same) return;
+    this.#padding = padding;
+    this.#map.setPadding(padding as PaddingOptions);
+  }
+
+  setDark(dark: boolean): void {
+    this.#map.setStyle(style(dark), { diff: false });
+  }
+
+  setTrail(trail: Trail | undefined): void {
+    this.#trail = trail;
+    const source = this.#map.getSource(TRAIL);
+    if (source instanceof GeoJSONSource) source.setData(geoJson(trail));
+  }
+
+  #listen(): void {
+    const map = this.#map;
+    const events = this.#events;
+    map.on('style.load', () => this.#addTrail());
+    map.on('move', () => {
+      this.#behind = true;
+    });
+    map.on('resize', () => {
+      this.#behind = true;
+    });
+    map.on('render', () => {
+      this.#behind = false;
+      events.painted();
+    });
+    map.on('dragstart', () => events.panned());
+    map.on('zoomend', () => events.zoomed(map.getZoom()));
+    map.on('click', (event: MapMouseEvent) => events.picked(event.point.x, event.point.y));
+    map.on('mousemove', (event: MapMouseEvent) => events.hovered(event.point));
+    map.on('mouseout', () => events.hovered(undefined));
+    map.on('error', (event) => events.failed(event.error?.message ?? 'unknown'));
+    const canvas = map.getCanvas();
+    canvas.addEventListener('keydown', (event) => {
+      if (event.key.startsWith('Arrow')) events.panned();
+    });
+  }
+
+  #addTrail(): void {
+    const map = this.#map;
+    if (map.getSource(TRAIL)) return;
+    map.addSource(TRAIL, { type: 'geojson', data: geoJson(this.#trail) });
+    const below = map.getLayer(BELOW_LABELS) ? BELOW_LABELS : undefined;
+    map.addLayer(
+      {
+        id: 'trail-line',
+        type: 'line',
+        source: TRAIL,
+        filter: ['==', ['geometry-type'], 'LineString'],
+        layout: { 'line-cap': 'round', 'line-join': 'round' },
+        paint: { 'line-color': ['get', 'color'], 'line-width': 5, 'line-opacity': 0.55 },
+      },
+      below,
+    );
+    map.addLayer({
+      id: 'trail-destination',
+      type: 'circle',
+      source: TRAIL,
+      filter: ['==', ['geometry-type'], 'Point'],
+      paint: {
+        'circle-radius': 6,
+        'circle-color': '#ffffff',
+        'circle-stroke-color': ['get', 'color'],
+        'circle-stroke-width': 4,
+      },
+    });
+  }
+}
+
+function style(dark: boolean): StyleSpecification {
+  return baseStyle({ dark, tiles: new URL('/tiles.json', location.origin).href, fonts: fontFaces() });
+}
+
+function geoJson(trail: Trail | undefined): FeatureCollection {
+  if (!trail) return { type: 'FeatureCollection', features: [] };
+  const properties = { color: trail.color };
+  const { lng, lat } = trail.destination;
+  return {
+    type: 'FeatureCollection',
+    features: [
+      { type: 'Feature', properties, geometry: { type: 'LineString', coordinates: trail.points } },
+      { type: 'Feature', properties, geometry: { type: 'Point', coordinates: [lng, lat] } },
+    ],
+  };
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(high, Math.max(low, value));
+}

@@ -1,0 +1,78 @@
+// `window.convoy`: what the page shows, for tests and for the curious. It reads and never sends.
+
+import { toScreen } from './core/camera';
+import type { Inbox } from './core/inbox';
+import { report, type State } from './core/link';
+import { mercatorX, mercatorY } from './core/mercator';
+import type { Store } from './core/store';
+import type { Feed } from './feed';
+import type { Follow } from './map/follow';
+import type { Overlay } from './map/overlay';
+import type { View } from './map/view';
+
+export interface PageStats {
+  vehicles: number;
+  messages: number;
+  badMessages: number;
+  /** Milliseconds since the newest position; null before the first. */
+  lastUpdateMs: number | null;
+  connection: State;
+  following: string | null;
+  fps: number;
+  webgl: boolean;
+}
+
+/** Where a vehicle is drawn: on the earth and in pixels from the upper left of the map. */
+export interface DrawnVehicle {
+  lng: number;
+  lat: number;
+  bearing: number;
+  x: number;
+  y: number;
+}
+
+export interface Probe {
+  stats(): PageStats;
+  plates(): string[];
+  vehicle(plate: string): DrawnVehicle | undefined;
+}
+
+declare global {
+  interface Window {
+    convoy: Probe;
+  }
+}
+
+interface Parts {
+  store: Store;
+  inbox: Inbox;
+  feed: Feed;
+  view: View;
+  overlay: Overlay;
+  follow: Follow;
+}
+
+export function expose({ store, inbox, feed, view, overlay, follow }: Parts): void {
+  window.convoy = {
+    stats: () => {
+      const now = performance.now();
+      return {
+        vehicles: store.size,
+        messages: inbox.messages,
+        badMessages: inbox.bad,
+        lastUpdateMs: inbox.lastPositionMs > 0 ? now - inbox.lastPositionMs : null,
+        connection: report(feed.link, now).state,
+        following: follow.plate ?? null,
+        fps: overlay.fps(),
+        webgl: overlay.usesWebGl,
+      };
+    },
+    plates: () => store.plates(),
+    vehicle: (plate) => {
+      const shown = store.shown(plate, performance.now());
+      if (!shown) return undefined;
+      const screen = toScreen(view.camera(), mercatorX(shown.lng), mercatorY(shown.lat));
+      return { ...shown, x: screen.x, y: screen.y };
+    },
+  };
+}
