@@ -24,7 +24,7 @@ pub struct Config {
     pub port: u16,
     /// OpenStreetMap extract to draw, the same that the simulator drives on
     #[arg(long, env = "MAP", value_name = "FILE.osm.pbf")]
-    pub map: PathBuf,
+    pub map: Option<PathBuf>,
     /// MQTT over WebSocket as browsers reach it, such as wss://mqtt.example.com/mqtt; unless given, the page's own host
     #[arg(long, env = "MQTT_WS_URL", value_name = "URL")]
     pub mqtt_ws_url: Option<String>,
@@ -52,11 +52,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks what the command line can't.
+    /// Checks what the command line can't, and returns the map, which the settings file may have named.
     ///
     /// # Errors
     /// Names the setting, its value and what would be right.
-    pub(crate) fn check(&self) -> Result<(), BadSetting> {
+    pub(crate) fn check(&self) -> Result<PathBuf, BadSetting> {
         if let Some(url) = &self.mqtt_ws_url
             && origin(url, &["ws://", "wss://"]).is_none()
         {
@@ -75,7 +75,8 @@ impl Config {
                 "--topic-prefix `{prefix}` must end in / and hold no wildcard, such as fleet/"
             )));
         }
-        Ok(())
+        let no_map = || BadSetting("no map to draw: set --map FILE.osm.pbf".to_owned());
+        self.map.clone().ok_or_else(no_map)
     }
 }
 

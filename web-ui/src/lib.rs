@@ -9,9 +9,12 @@ mod config;
 mod metrics;
 mod pages;
 mod security;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,11 +57,11 @@ impl WebUi {
     /// # Errors
     /// [`service::BadSetting`] for a setting or a map that can't be used; another error when the port can't be had.
     pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<WebUi> {
-        config.check()?;
+        let map = config.check()?;
         let addr = SocketAddr::new(config.listen_address, config.port);
         let listener = service::listen("web-ui", "WEB_UI_PORT", addr).await?;
         let addr = listener.local_addr().context("the web-ui's own address")?;
-        let (router, summary) = load(config).await?;
+        let (router, summary) = load(&config, map).await?;
         let server = tokio::spawn(async move {
             let drain = shutdown.clone();
             let serve = axum::serve(listener, router)
@@ -99,18 +102,17 @@ impl WebUi {
 }
 
 /// Reads the map and builds the router.
-async fn load(config: Config) -> anyhow::Result<(Router, String)> {
+async fn load(config: &Config, map: PathBuf) -> anyhow::Result<(Router, String)> {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let path = config.map.clone();
-    let tiles = tokio::task::spawn_blocking(move || Tiles::open(&path, metrics)).await??;
+    let tiles = tokio::task::spawn_blocking(move || Tiles::open(&map, metrics)).await??;
     let (features, took) = tiles.size();
     let summary = format!(
         "map {}: {features} features, read in {:.2} s",
         tiles.name(),
         took.as_secs_f64()
     );
-    Ok((router(&config, tiles, registry)?, summary))
+    Ok((router(config, tiles, registry)?, summary))
 }
 
 fn router(config: &Config, tiles: Tiles, registry: Registry) -> anyhow::Result<Router> {

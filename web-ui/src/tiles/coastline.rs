@@ -97,7 +97,7 @@ fn join(lines: Vec<Vec<Point>>) -> Vec<Vec<Point>> {
 }
 
 /// Joins ends inside the area with starts inside it where the gap is shorter than running both out to the edge; the
-/// greatest saving first. A line is never joined with itself: that would turn a cut-off shore into an island.
+/// shortest gap first. A line is never joined with itself: that would turn a cut-off shore into an island.
 fn join_loose_ends(lines: &mut Vec<Vec<[f64; 2]>>, area: &Rect) {
     loop {
         let mut best: Option<(f64, usize, usize)> = None;
@@ -108,9 +108,9 @@ fn join_loose_ends(lines: &mut Vec<Vec<[f64; 2]>>, area: &Rect) {
                     continue;
                 }
                 let gap = (end[0] - start[0]).hypot(end[1] - start[1]);
-                let saving = edge_gap(end, area) + edge_gap(start, area) - gap;
-                if saving > best.map_or(0.0, |(saving, ..)| saving) {
-                    best = Some((saving, i, j));
+                let is_shorter = gap < edge_gap(end, area) + edge_gap(start, area);
+                if is_shorter && best.is_none_or(|(shortest, ..)| gap < shortest) {
+                    best = Some((gap, i, j));
                 }
             }
         }
@@ -366,6 +366,20 @@ mod tests {
             &[&[(1500, 2000), (1500, 1550)], &[(1500, 1450), (1500, 1000)]],
             &[(1900, 1500), (1510, 1500)],
             &[(1100, 1500), (1490, 1500)],
+        );
+    }
+
+    #[test]
+    fn the_shortest_gap_is_joined_first() {
+        // An island cut off at its north, with gaps in both shores: they go before the wide open north.
+        check(
+            &[
+                &[(1350, 1250), (1380, 1500)],
+                &[(1390, 1600), (1400, 1800), (1600, 1800), (1610, 1600)],
+                &[(1620, 1500), (1650, 1250)],
+            ],
+            &[(1200, 1550), (1800, 1550), (1500, 1900)],
+            &[(1500, 1550), (1500, 1100)],
         );
     }
 

@@ -36,8 +36,8 @@ pub(crate) use schema::MAX_ZOOM;
 
 /// Memory for encoded tiles. A city has about 1 MB of them, a small country 10 MB.
 const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How `map-compile`, which made the maps in this repository, signs its files.
-const OWN_PROGRAM: &str = "convoy map-compile";
+/// How the tool that made the maps in this repository signs its files, after the project's name.
+const OWN_PROGRAM: &str = "map-compile";
 
 /// A tile's address: column `x` and row `y` of 2^`z`, from the north-west.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,7 +161,7 @@ impl Tiles {
 
     /// Who is to be named beside the map.
     pub(crate) fn attribution(&self) -> &'static str {
-        if self.map.writing_program == OWN_PROGRAM {
+        if self.map.writing_program.ends_with(OWN_PROGRAM) {
             "Map: Convoy, CC0"
         } else {
             "© OpenStreetMap contributors"
