@@ -1,1 +1,36 @@
-//! MQTT on Kafka.
+//! MQTT on Kafka: a broker that keeps nothing itself.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! let flags = ["broker", "--mqtt-port", "0", "--authentication-required", "false"];
+//! let settings = service::config::load(flags.map(Into::into).to_vec(), broker::TABLES)
+//!     .map_err(|_| anyhow::anyhow!("bad settings"))?;
+//! let broker = broker::Broker::start(settings, service::Shutdown::new()).await?;
+//! println!("mqtt on {}", broker.mqtt_addr());
+//! # Ok(()) }
+//! ```
+//!
+//! A message goes one way: a client's packet is decoded and checked by the session (`mqtt`), authorised (`acl`),
+//! mapped (`rules`) and appended to Kafka (`ingress`). It comes back from Kafka (`egress`), is matched once against
+//! all subscriptions (`subscriptions`) and put into the mailboxes (`mailbox`) of the connections that want it. Ingress
+//! never calls egress: what a subscriber gets came from Kafka, also when the publisher is on the same node.
+
+mod acl;
+mod auth;
+mod config;
+mod connection;
+mod egress;
+mod ingress;
+mod listener;
+mod mailbox;
+mod metrics;
+mod node;
+mod record;
+mod retained;
+mod rules;
+mod start;
+mod subscriptions;
+mod transport;
+
+pub use config::Config;
+pub use start::{Broker, TABLES};

@@ -44,7 +44,7 @@ pub struct Config {
     #[arg(long, env = "GRAFANA_URL", value_name = "URL")]
     pub grafana_url: Option<String>,
     /// Kind of vehicle, for the page's words and symbols
-    #[arg(long, env = "VEHICLE_KIND", default_value = "taxi", value_parser = ["taxi", "truck"])]
+    #[arg(long, env = "KIND", default_value = "taxi", value_parser = ["taxi", "truck"])]
     pub kind: String,
     /// Title of the page
     #[arg(long, env = "WEB_UI_TITLE", default_value = "Convoy")]

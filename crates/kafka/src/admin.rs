@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::quiet::Quiet;
 use crate::{Error, Settings};
 
 /// A topic as it shall be created when it isn't there.
@@ -47,7 +47,7 @@ impl NewKafkaTopic {
 pub async fn check(settings: &Settings, timeout: Duration) -> Result<(), Error> {
     let settings = settings.clone();
     blocking(move || {
-        let client: BaseConsumer = settings.client(&[]).create()?;
+        let client: BaseConsumer<Quiet> = settings.client(&[]).create_with_context(Quiet)?;
         client
             .fetch_metadata(None, timeout)
             .map(drop)
@@ -65,7 +65,7 @@ pub async fn ensure_topics(
     topics: &[NewKafkaTopic],
     timeout: Duration,
 ) -> Result<(), Error> {
-    let admin: AdminClient<DefaultClientContext> = settings.client(&[]).create()?;
+    let admin: AdminClient<Quiet> = settings.client(&[]).create_with_context(Quiet)?;
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|topic| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::quiet::Quiet;
 use crate::{Error, Settings, admin};
 
 /// The records that a partition holds: from `first`, and before `end`.
@@ -21,7 +22,7 @@ pub struct Bounds {
 
 /// Cheap to ask; does not read any record.
 pub struct Ends {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<BaseConsumer<Quiet>>,
 }
 
 impl Ends {
@@ -30,7 +31,9 @@ impl Ends {
     /// # Errors
     /// A user's setting that librdkafka does not take.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let consumer = settings.client(&[("group.id", "convoy-ends")]).create()?;
+        let consumer = settings
+            .client(&[("group.id", "convoy-ends")])
+            .create_with_context(Quiet)?;
         Ok(Self {
             consumer: Arc::new(consumer),
         })

@@ -11,6 +11,7 @@ pub mod admin;
 mod ends;
 mod error;
 mod producer;
+mod quiet;
 mod reader;
 mod record;
 mod settings;

@@ -107,6 +107,21 @@ impl Producer {
         let _elapsed = tokio::time::timeout(Duration::from_millis(100), self.room.notified()).await;
     }
 
+    /// Asks the cluster whether it is there.
+    ///
+    /// # Errors
+    /// When nothing answers within `timeout`.
+    pub async fn probe(&self, timeout: Duration) -> Result<(), Error> {
+        let producer = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let client = producer.inner.client();
+            client.fetch_metadata(None, timeout).map(drop)
+        })
+        .await
+        .expect("a call into librdkafka does not panic")
+        .map_err(Error::from)
+    }
+
     /// Records that Kafka has not acknowledged yet.
     pub fn in_flight(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)

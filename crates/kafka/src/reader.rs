@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::quiet::Quiet;
 use crate::{Error, Position, Record, Settings, admin};
 
 /// Calls `on_record` for each committed record that `kafka_topic` holds when the reading reaches its end, in order per
@@ -22,14 +23,14 @@ pub fn read_to_end(
     mut on_record: impl FnMut(Record),
 ) -> Result<Vec<Position>, Error> {
     // A consumer of its own: the end of a partition is reported without the topic's name.
-    let consumer: BaseConsumer = settings
+    let consumer: BaseConsumer<Quiet> = settings
         .client(&[
             ("enable.partition.eof", "true"),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("group.id", "convoy-reader"),
         ])
-        .create()?;
+        .create_with_context(Quiet)?;
     let partitions = admin::partitions(&consumer, kafka_topic, patience)?;
     let mut from_start = TopicPartitionList::new();
     for partition in 0..partitions {

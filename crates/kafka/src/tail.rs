@@ -7,14 +7,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
+use crate::quiet::Quiet;
 use crate::{Error, Position, Record, Settings, admin};
 
 /// How long a call about one topic (partitions, end offsets) may take.
@@ -32,7 +30,7 @@ pub enum Start {
 /// Follows topics; each record that comes is given to one function, in order per partition.
 /// Topics are added and removed while it runs. Dropping it stops the thread.
 pub struct Tail {
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: Arc<BaseConsumer<Quiet>>,
     positions: Arc<Positions>,
     changing: tokio::sync::Mutex<()>,
     stop: Arc<AtomicBool>,
@@ -49,7 +47,7 @@ impl Tail {
         name: &str,
         on_record: impl FnMut(Record) + Send + 'static,
     ) -> Result<Self, Error> {
-        let consumer: BaseConsumer<Context> = settings
+        let consumer: BaseConsumer<Quiet> = settings
             .client(&[
                 ("group.id", "convoy-tail"),
                 ("enable.auto.commit", "false"),
@@ -60,7 +58,7 @@ impl Tail {
                 ("queued.max.messages.kbytes", "16384"),
                 ("fetch.error.backoff.ms", "50"),
             ])
-            .create_with_context(Context)?;
+            .create_with_context(Quiet)?;
         let consumer = Arc::new(consumer);
         let positions = Arc::new(Positions::default());
         let stop = Arc::new(AtomicBool::new(false));
@@ -161,7 +159,7 @@ impl Drop for Tail {
 }
 
 fn start_positions(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<Quiet>,
     kafka_topic: &str,
     start: &Start,
 ) -> Result<Vec<Position>, Error> {
@@ -191,7 +189,7 @@ fn start_positions(
 }
 
 fn poll(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<Quiet>,
     positions: &Positions,
     stop: &AtomicBool,
     mut on_record: impl FnMut(Record),
@@ -280,17 +278,3 @@ impl Positions {
         })
     }
 }
-
-struct Context;
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        crate::settings::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka consumer");
-    }
-}
-
-impl ConsumerContext for Context {}

@@ -1,0 +1,248 @@
+//! The broker's settings, as written and as checked.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+use mqtt::session::Limits;
+use service::{BadSetting, Settings};
+
+use crate::acl::Acl;
+use crate::auth::Users;
+use crate::rules::{RuleConfig, Rules, from_lists};
+
+/// An MQTT broker that keeps everything in Kafka.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "broker", version)]
+pub struct Config {
+    /// Kafka: host:port, comma-separated
+    #[arg(
+        long,
+        env = "KAFKA_BOOTSTRAP_SERVERS",
+        default_value = "localhost:9092"
+    )]
+    pub kafka_bootstrap_servers: String,
+    /// Address to listen on
+    #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0")]
+    pub listen_address: IpAddr,
+    /// MQTT over TCP; 0 picks a free port
+    #[arg(long, env = "MQTT_PORT", default_value_t = 1883)]
+    pub mqtt_port: u16,
+    /// MQTT over WebSocket, path /mqtt; 0 picks a free port
+    #[arg(long, env = "MQTT_WS_PORT", default_value_t = 1893)]
+    pub mqtt_ws_port: u16,
+    /// /metrics, /live and /ready; 0 picks a free port
+    #[arg(long, env = "MONITORING_PORT", default_value_t = 1884)]
+    pub monitoring_port: u16,
+
+    /// Kafka topic of the MQTT topics that no rule takes
+    #[arg(
+        long,
+        env = "KAFKA_MESSAGES_DEFAULT_TOPIC",
+        default_value = "mqtt_messages"
+    )]
+    pub kafka_messages_default_topic: String,
+    /// Kafka topic (compacted) of retained messages
+    #[arg(
+        long,
+        env = "RETAINED_MESSAGES_TOPIC",
+        default_value = "mqtt_retained_messages"
+    )]
+    pub retained_messages_topic: String,
+    /// Rules as a list of kafkaTopic:mqttFilter; [[topic]] in the config file says more and goes first
+    #[arg(long, env = "KAFKA_MESSAGES_TOPICS_PATTERNS", default_value = "")]
+    pub kafka_messages_topics_patterns: String,
+    /// Rules as a list of kafkaTopic:prefix/; the key is what follows the prefix
+    #[arg(long, env = "KAFKA_MESSAGES_TOPICS_PREFIXES", default_value = "")]
+    pub kafka_messages_topics_prefixes: String,
+    /// Create Kafka topics that are not there
+    #[arg(long, env = "KAFKA_CREATE_TOPICS", action = ArgAction::Set, default_value_t = true)]
+    pub kafka_create_topics: bool,
+    /// Partitions of Kafka topics that the broker creates
+    #[arg(long, env = "KAFKA_PARTITIONS", default_value_t = 6,
+          value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub kafka_partitions: i32,
+    /// Seconds that Kafka topics which the broker creates keep records
+    #[arg(long, env = "KAFKA_RETENTION_S", default_value_t = 86_400)]
+    pub kafka_retention_s: u64,
+    /// Bytes that wait for Kafka at most; beyond, QoS 0 is dropped and QoS 1 and 2 wait at the client
+    #[arg(long, env = "KAFKA_QUEUE_BYTES", default_value_t = 64 * 1024 * 1024,
+          value_parser = clap::value_parser!(u64).range(65_536..))]
+    pub kafka_queue_bytes: u64,
+
+    /// Refuse clients without a user name
+    #[arg(long, env = "AUTHENTICATION_REQUIRED", action = ArgAction::Set, default_value_t = true)]
+    pub authentication_required: bool,
+    /// Users: lines of user=password
+    #[arg(long, env = "USERS_FILE_PATH")]
+    pub users_file_path: Option<PathBuf>,
+    /// Access rules: lines of Topic, Action, Condition, Outcome
+    #[arg(long, env = "AUTHORIZATION_RULES_PATH")]
+    pub authorization_rules_path: Option<PathBuf>,
+    /// Access rules, inline
+    #[arg(
+        long,
+        env = "AUTHORIZATION_RULES",
+        conflicts_with = "authorization_rules_path"
+    )]
+    pub authorization_rules: Option<String>,
+    /// ALLOW or DENY, when no access rule fits a publish
+    #[arg(
+        long,
+        env = "AUTHORIZATION_PUBLISH_DEFAULT_OUTCOME",
+        default_value = "DENY"
+    )]
+    pub authorization_publish_default_outcome: String,
+    /// ALLOW or DENY, when no access rule fits a subscription
+    #[arg(
+        long,
+        env = "AUTHORIZATION_SUBSCRIBE_DEFAULT_OUTCOME",
+        default_value = "DENY"
+    )]
+    pub authorization_subscribe_default_outcome: String,
+
+    /// QoS 1 and 2 messages on their way to a client at most
+    #[arg(long, env = "MQTT_MAX_IN_FLIGHT_MESSAGES", default_value_t = 32,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub mqtt_max_in_flight_messages: u16,
+    /// QoS 1 and 2 publishes of a client that wait for Kafka at most
+    #[arg(long, env = "MQTT_RECEIVE_MAXIMUM", default_value_t = 64,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub mqtt_receive_maximum: u16,
+    /// Largest packet in bytes; Kafka's own limit is 1 MB unless changed there
+    #[arg(long, env = "MQTT_MAX_MESSAGE_SIZE", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u32).range(128..=268_435_455))]
+    pub mqtt_max_message_size: u32,
+    /// Topic aliases a client may use
+    #[arg(long, env = "MQTT_TOPIC_ALIAS_MAXIMUM", default_value_t = 16)]
+    pub mqtt_topic_alias_maximum: u16,
+    /// Longest keep alive in seconds (MQTT 5); 0: no limit
+    #[arg(long, env = "MQTT_KEEP_ALIVE_MAX_S", default_value_t = 0)]
+    pub mqtt_keep_alive_max_s: u16,
+    /// Seconds a client may take until its CONNECT is there
+    #[arg(long, env = "MQTT_CONNECT_TIMEOUT_S", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub mqtt_connect_timeout_s: u64,
+    /// Messages that wait for one client at most; beyond, QoS 0 is dropped and counted
+    #[arg(long, env = "CENTRALIZED_CONSUMER_LISTENER_QUEUE", default_value_t = 4096,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub client_queue: u32,
+    /// Connections at most
+    #[arg(long, env = "MQTT_MAX_CONNECTIONS", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub mqtt_max_connections: u32,
+}
+
+/// Settings that are checked and ready.
+pub(crate) struct Ready {
+    pub(crate) config: Config,
+    pub(crate) rules: Rules,
+    pub(crate) users: Users,
+    pub(crate) acl: Acl,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) kafka: kafka::Settings,
+}
+
+impl Ready {
+    pub(crate) fn new(settings: Settings<Config>) -> Result<Self, BadSetting> {
+        let kafka_extra = settings.plain_table("kafka")?;
+        let Settings {
+            args: config,
+            tables,
+            file,
+        } = settings;
+        let file = file.map_or_else(|| "the config file".into(), |f| f.display().to_string());
+        let mut written = topic_rules(&tables, &file)?;
+        written.extend(from_lists(
+            &config.kafka_messages_topics_patterns,
+            &config.kafka_messages_topics_prefixes,
+        )?);
+        let rules = Rules::new(&written, &config.kafka_messages_default_topic)?;
+        let users = Users::load(
+            config.users_file_path.as_deref(),
+            config.authentication_required,
+        )?;
+        if users.locks_everybody_out() {
+            return Err(BadSetting(
+                "nobody could connect: set USERS_FILE_PATH to a file of user=password, or AUTHENTICATION_REQUIRED=false".into(),
+            ));
+        }
+        let acl = access_rules(&config)?;
+        let kafka = kafka::Settings::new(&config.kafka_bootstrap_servers).with(kafka_extra);
+        let limits = Arc::new(Limits {
+            packet_bytes_max: config.mqtt_max_message_size as usize,
+            receive_maximum: config.mqtt_receive_maximum,
+            in_flight_max: config.mqtt_max_in_flight_messages,
+            topic_alias_maximum: config.mqtt_topic_alias_maximum,
+            keep_alive_max_s: config.mqtt_keep_alive_max_s,
+            connect_timeout: Duration::from_secs(config.mqtt_connect_timeout_s),
+        });
+        Ok(Self {
+            config,
+            rules,
+            users,
+            acl,
+            limits,
+            kafka,
+        })
+    }
+
+    /// The Kafka topics to create where they are not there.
+    pub(crate) fn kafka_topics(&self) -> Vec<kafka::admin::NewKafkaTopic> {
+        use crate::rules::Retain;
+        use kafka::admin::NewKafkaTopic;
+        let config = &self.config;
+        let mut topics: BTreeMap<&str, NewKafkaTopic> = BTreeMap::new();
+        for rule in self.rules.iter() {
+            let partitions = rule.partitions.unwrap_or(config.kafka_partitions);
+            let retention =
+                Duration::from_secs(rule.retention_s.unwrap_or(config.kafka_retention_s));
+            topics
+                .entry(&rule.kafka_topic)
+                .or_insert_with(|| match rule.retain {
+                    Retain::Latest => NewKafkaTopic::compacted(&rule.kafka_topic, partitions),
+                    Retain::Topic => {
+                        NewKafkaTopic::with_retention(&rule.kafka_topic, partitions, retention)
+                    }
+                });
+        }
+        let retained = &config.retained_messages_topic;
+        topics.insert(
+            retained,
+            NewKafkaTopic::compacted(retained, config.kafka_partitions),
+        );
+        topics.into_values().collect()
+    }
+}
+
+fn topic_rules(tables: &toml::Table, file: &str) -> Result<Vec<RuleConfig>, BadSetting> {
+    match tables.get("topic") {
+        None => Ok(vec![]),
+        Some(rules) => rules.clone().try_into().map_err(|error: toml::de::Error| {
+            BadSetting(format!("[[topic]] in {file}: {}", error.message()))
+        }),
+    }
+}
+
+fn access_rules(config: &Config) -> Result<Acl, BadSetting> {
+    let defaults = (
+        config.authorization_publish_default_outcome.as_str(),
+        config.authorization_subscribe_default_outcome.as_str(),
+    );
+    match (
+        &config.authorization_rules_path,
+        &config.authorization_rules,
+    ) {
+        (Some(path), _) => {
+            let name = format!("access rules {}", path.display());
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| BadSetting(format!("can't read {name}: {error}")))?;
+            Acl::parse(Some(&text), &name, defaults)
+        }
+        (None, Some(text)) => Acl::parse(Some(text), "AUTHORIZATION_RULES", defaults),
+        (None, None) => Acl::parse(None, "", defaults),
+    }
+}

@@ -1,0 +1,88 @@
+//! Accepts clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use service::Shutdown;
+
+use crate::connection::Connection;
+use crate::node::Node;
+use crate::transport::{Transport, accept_websocket};
+
+/// How long to wait when the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Tcp,
+    WebSocket,
+}
+
+/// Accepts until `shutdown`; each connection is a task of `tasks`. `room` bounds the connections of all listeners.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    protocol: Protocol,
+    node: Arc<Node>,
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            // Closed at once: it costs us nothing, and the client may try another node.
+            node.metrics.connect("too many connections");
+            continue;
+        };
+        let (node, connections) = (Arc::clone(&node), tasks.clone());
+        tasks.spawn(async move {
+            if let Some(transport) = open(stream, protocol, &node).await {
+                Connection::new(node, connections, transport).run().await;
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn open(stream: TcpStream, protocol: Protocol, node: &Node) -> Option<Transport> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection lost at once");
+        return None;
+    }
+    match protocol {
+        Protocol::Tcp => Some(Transport::Tcp(stream)),
+        Protocol::WebSocket => {
+            // A browser may put several packets into one message.
+            let message_bytes_max = node.limits.packet_bytes_max.max(1 << 20) + (1 << 16);
+            let handshake = accept_websocket(stream, message_bytes_max);
+            match tokio::time::timeout(node.limits.connect_timeout, handshake).await {
+                Ok(Ok(transport)) => Some(transport),
+                Ok(Err(error)) => {
+                    node.metrics.connect("websocket handshake failed");
+                    tracing::debug!(%error, "websocket handshake failed");
+                    None
+                }
+                Err(_) => {
+                    node.metrics.connect("websocket handshake failed");
+                    None
+                }
+            }
+        }
+    }
+}

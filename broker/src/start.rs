@@ -1,0 +1,263 @@
+//! Puts a node together, and takes it down.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anyhow::Context;
+use kafka::{Position, Producer, Start, Tail};
+use mqtt::ReasonCode;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use service::{Settings, Shutdown, admin};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Ready};
+use crate::egress::Egress;
+use crate::ingress::Ingress;
+use crate::listener::{self, Protocol};
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::retained::Retained;
+use crate::rules::Retain;
+use crate::subscriptions::Subscriptions;
+
+/// The tables of the config file that the broker reads: topic rules, and settings for librdkafka.
+pub const TABLES: &[&str] = &["topic", "kafka"];
+
+/// How long Kafka may take to answer at the start.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often Kafka is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long connections may take to end when the node is taken down.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long Kafka may take to acknowledge what is left then.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A node that runs.
+pub struct Broker {
+    mqtt: SocketAddr,
+    ws: SocketAddr,
+    admin: SocketAddr,
+    summary: String,
+    node: Arc<Node>,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+}
+
+impl Broker {
+    /// Starts a node: checks the settings, reaches Kafka, creates its topics, loads the retained messages, listens.
+    ///
+    /// # Errors
+    /// A [`service::BadSetting`]; a port in use; Kafka that can't be reached.
+    pub async fn start(settings: Settings<Config>, shutdown: Shutdown) -> anyhow::Result<Self> {
+        let ready = Ready::new(settings)?;
+        let config = &ready.config;
+        let addr = |port| SocketAddr::new(config.listen_address, port);
+        let mqtt = service::listen("mqtt", "MQTT_PORT", addr(config.mqtt_port)).await?;
+        let ws = service::listen("websocket", "MQTT_WS_PORT", addr(config.mqtt_ws_port)).await?;
+        let monitoring = service::listen(
+            "monitoring",
+            "MONITORING_PORT",
+            addr(config.monitoring_port),
+        )
+        .await?;
+        let (mqtt_addr, ws_addr) = (mqtt.local_addr()?, ws.local_addr()?);
+
+        for rule in ready.rules.iter() {
+            tracing::debug!("topic rule: {}", rule.describe());
+        }
+
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry));
+        let health = admin::Ready::not_yet("starting");
+        let router = admin::router(Arc::new(registry), health.clone());
+        let admin_addr = admin::serve(monitoring, router, shutdown.clone())?;
+
+        kafka::admin::check(&ready.kafka, KAFKA_TIMEOUT).await?;
+        if config.kafka_create_topics {
+            let topics = ready.kafka_topics();
+            kafka::admin::ensure_topics(&ready.kafka, &topics, KAFKA_TIMEOUT)
+                .await
+                .context("can't create topics")?;
+        }
+        let max_connections = config.mqtt_max_connections as usize;
+        let node = Arc::new(make_node(ready, metrics).await?);
+        let summary = format!(
+            "{} topic rules, {} retained messages",
+            node.rules.iter().count() - 1,
+            node.egress.retained.len()
+        );
+        health.set(Ok(()));
+        tokio::spawn(watch_kafka(
+            node.ingress.producer().clone(),
+            health,
+            shutdown.clone(),
+        ));
+
+        let tasks = TaskTracker::new();
+        let room = Arc::new(Semaphore::new(max_connections));
+        for (socket, protocol) in [(mqtt, Protocol::Tcp), (ws, Protocol::WebSocket)] {
+            tokio::spawn(listener::accept(
+                socket,
+                protocol,
+                Arc::clone(&node),
+                Arc::clone(&room),
+                tasks.clone(),
+                shutdown.clone(),
+            ));
+        }
+        Ok(Self {
+            mqtt: mqtt_addr,
+            ws: ws_addr,
+            admin: admin_addr,
+            summary,
+            node,
+            tasks,
+            shutdown,
+        })
+    }
+
+    /// Where MQTT over TCP is.
+    pub fn mqtt_addr(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// Where MQTT over WebSocket is, path `/mqtt`.
+    pub fn ws_addr(&self) -> SocketAddr {
+        self.ws
+    }
+
+    /// Where `/metrics`, `/live` and `/ready` are.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// One line on what was found at the start.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// Waits for the shutdown, then drains: clients are told, wills are stored, Kafka acknowledges what is left.
+    ///
+    /// # Errors
+    /// When Kafka did not acknowledge everything in time.
+    pub async fn finished(self) -> anyhow::Result<()> {
+        self.shutdown.cancelled().await;
+        self.node.close_all(ReasonCode::SERVER_SHUTTING_DOWN);
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(left = self.tasks.len(), "connections did not end in time");
+        }
+        self.node
+            .ingress
+            .producer()
+            .flush(FLUSH_TIMEOUT)
+            .await
+            .context("kafka did not acknowledge everything before the end")
+    }
+}
+
+async fn make_node(ready: Ready, metrics: Arc<Metrics>) -> anyhow::Result<Node> {
+    let Ready {
+        config,
+        rules,
+        users,
+        acl,
+        limits,
+        kafka,
+    } = ready;
+    let rules = Arc::new(rules);
+    let queue_bytes = usize::try_from(config.kafka_queue_bytes)?;
+    let producer = Producer::new(&kafka, queue_bytes)?;
+    let ingress = Ingress::new(
+        Arc::clone(&rules),
+        producer,
+        config.retained_messages_topic.clone(),
+        Arc::clone(&metrics),
+    );
+    let egress = Arc::new(Egress {
+        rules: Arc::clone(&rules),
+        retained_topic: config.retained_messages_topic.clone(),
+        retained: Retained::default(),
+        subscriptions: Subscriptions::default(),
+        metrics: Arc::clone(&metrics),
+    });
+    let tail = Tail::start(&kafka, "kafka-tail", {
+        let egress = Arc::clone(&egress);
+        move |record| egress.deliver(&record)
+    })?;
+    let mut needed = HashMap::new();
+    for kafka_topic in stores(&rules, &config.retained_messages_topic) {
+        let positions = restore(&kafka, &kafka_topic, &egress).await?;
+        tail.follow(&kafka_topic, Start::At(positions)).await?;
+        needed.insert(kafka_topic, 1);
+    }
+    metrics.retained.set(egress.retained.len() as i64);
+    Ok(Node {
+        limits,
+        client_queue: config.client_queue as usize,
+        rules,
+        users,
+        acl,
+        ingress,
+        egress,
+        tail,
+        metrics,
+        needed: tokio::sync::Mutex::new(needed),
+        clients: Mutex::default(),
+        next_id: AtomicU64::new(1),
+    })
+}
+
+/// Kafka topics that hold retained messages.
+fn stores(rules: &crate::rules::Rules, retained_topic: &str) -> Vec<String> {
+    rules
+        .iter()
+        .filter(|rule| rule.retain == Retain::Latest)
+        .map(|rule| rule.kafka_topic.clone())
+        .chain([retained_topic.to_owned()])
+        .collect()
+}
+
+async fn restore(
+    kafka: &kafka::Settings,
+    kafka_topic: &str,
+    egress: &Arc<Egress>,
+) -> anyhow::Result<Vec<Position>> {
+    let (kafka, topic, egress) = (kafka.clone(), kafka_topic.to_owned(), Arc::clone(egress));
+    let read = move || {
+        kafka::read_to_end(&kafka, &topic, KAFKA_TIMEOUT, |record| {
+            egress.restore(&record);
+        })
+    };
+    tokio::task::spawn_blocking(read)
+        .await?
+        .with_context(|| format!("can't load retained messages from {kafka_topic}"))
+}
+
+/// Keeps `/ready` true.
+async fn watch_kafka(producer: Producer, health: admin::Ready, shutdown: Shutdown) {
+    let mut was_there = true;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return health.set(Err("draining".into())),
+            () = tokio::time::sleep(PROBE_INTERVAL) => {}
+        }
+        let state = producer.probe(PROBE_INTERVAL).await;
+        if state.is_ok() != was_there {
+            was_there = state.is_ok();
+            match &state {
+                Ok(()) => tracing::info!("kafka is back"),
+                Err(error) => tracing::warn!(%error, "kafka is away: publishes wait"),
+            }
+        }
+        health.set(state.map_err(|error| error.to_string()));
+    }
+}
