@@ -164,6 +164,7 @@ fn outline(area: &Area, names: &Names) -> Result<(Vec<Point>, Tags)> {
     };
     if area.curved {
         points = curve(&points, true);
+        points.pop();
     }
     let (key, value) = tag(&area.tag)?;
     let mut tags = area.tags.clone();

@@ -130,6 +130,20 @@ pub fn point_at(line: &[Point], along: f64) -> Point {
     line[line.len() - 1]
 }
 
+/// The part of `line` between two distances from its start.
+pub fn cut(line: &[Point], from: f64, to: f64) -> Vec<Point> {
+    let mut part = vec![point_at(line, from)];
+    let mut along = 0.0;
+    for pair in line.windows(2) {
+        along += pair[0].distance(pair[1]);
+        if along > from && along < to {
+            part.push(pair[1]);
+        }
+    }
+    part.push(point_at(line, to));
+    part
+}
+
 /// Where segments `a` and `b` cross, as fractions along each; `None` where they do not or are parallel.
 pub fn crossing(a: [Point; 2], b: [Point; 2]) -> Option<(f64, f64)> {
     let (dax, day) = (a[1].x - a[0].x, a[1].y - a[0].y);
@@ -144,7 +158,7 @@ pub fn crossing(a: [Point; 2], b: [Point; 2]) -> Option<(f64, f64)> {
     ((0.0..=1.0).contains(&t) && (0.0..=1.0).contains(&u)).then_some((t, u))
 }
 
-/// The line `metres` to the right of `line` (to the left if negative), each corner mitred.
+/// The line `metres` to the right of `line` (to the left if negative), each corner mitred. A closed line stays closed.
 pub fn offset(line: &[Point], metres: f64) -> Vec<Point> {
     let normal = |a: Point, b: Point| {
         let long = a.distance(b);
@@ -154,10 +168,17 @@ pub fn offset(line: &[Point], metres: f64) -> Vec<Point> {
         }
     };
     let last = line.len() - 1;
+    let is_closed = line[0] == line[last];
     (0..=last)
         .map(|i| {
-            let before = normal(line[i.max(1) - 1], line[i.max(1)]);
-            let after = normal(line[i.min(last - 1)], line[i.min(last - 1) + 1]);
+            let into = if i > 0 || !is_closed { i.max(1) } else { last };
+            let out = if i < last || !is_closed {
+                i.min(last - 1)
+            } else {
+                0
+            };
+            let before = normal(line[into - 1], line[into]);
+            let after = normal(line[out], line[out + 1]);
             let (x, y) = (before.x + after.x, before.y + after.y);
             // A hairpin would throw its mitre far away: never further than twice the offset.
             let scale = metres * 2.0 / (x * x + y * y).max(1.0);
@@ -223,6 +244,31 @@ mod tests {
         assert!(
             right.iter().zip(want).all(|(a, b)| a.distance(b) < 1e-9),
             "{right:?}"
+        );
+    }
+
+    #[test]
+    fn offset_of_a_closed_line_is_closed() {
+        let square = [
+            p(0.0, 0.0),
+            p(10.0, 0.0),
+            p(10.0, 10.0),
+            p(0.0, 10.0),
+            p(0.0, 0.0),
+        ];
+        let right = offset(&square, 1.0);
+        assert!(
+            right[0].distance(p(-1.0, -1.0)) < 1e-9 && right[4].distance(right[0]) < 1e-9,
+            "{right:?}"
+        );
+    }
+
+    #[test]
+    fn cut_keeps_what_lies_between() {
+        let line = [p(0.0, 0.0), p(10.0, 0.0), p(20.0, 0.0)];
+        assert_eq!(
+            cut(&line, 4.0, 16.0),
+            [p(4.0, 0.0), p(10.0, 0.0), p(16.0, 0.0)]
         );
     }
 

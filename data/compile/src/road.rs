@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use crate::geometry::{Point, offset};
+use crate::geometry::{Point, cut, length, offset};
 use crate::osm::Tags;
 use crate::source::Road;
 
@@ -42,11 +42,13 @@ pub fn lines(
     if points.len() < 2 {
         bail!("a road needs two points at least");
     }
-    let points = if road.curved {
-        curve(&points, false)
-    } else {
-        points
+    let is_closed = points[0] == points[points.len() - 1];
+    let points = match (road.curved, is_closed) {
+        (false, _) => points,
+        (true, false) => curve(&points, false),
+        (true, true) => curve(&points[1..], true),
     };
+    let points = cut(&points, road.trim[0], length(&points) - road.trim[1]);
     let mut tags = classes.get(&road.class).cloned().unwrap_or_default();
     let mut set = |key: &str, value: &str| tags.insert(key.into(), value.into());
     set("highway", &road.class);
@@ -81,23 +83,28 @@ pub fn lines(
         return Ok(vec![line(points)]);
     };
     let backwards: Vec<Point> = points.iter().rev().copied().collect();
-    Ok([points, backwards]
-        .into_iter()
-        .map(|way| {
-            let mut right = offset(&way, gap / 2.0);
-            if !road.open_ends {
-                let last = way.len() - 1;
-                (right[0], right[last]) = (way[0], way[last]);
+    Ok([
+        (points, road.trim),
+        (backwards, [road.trim[1], road.trim[0]]),
+    ]
+    .into_iter()
+    .map(|(way, trims)| {
+        let mut right = offset(&way, gap / 2.0);
+        let last = way.len() - 1;
+        for (end, trim) in [(0, trims[0]), (last, trims[1])] {
+            if trim == 0.0 && !is_closed {
+                right[end] = way[end];
             }
-            line(right)
-        })
-        .collect())
+        }
+        line(right)
+    })
+    .collect())
 }
 
 /// Pieces that one span of a curve is drawn in.
 const CURVE_PIECES: usize = 5;
 
-/// A smooth line through `points` (Catmull–Rom); a `closed` one returns to its first point.
+/// A smooth line through `points` (Catmull–Rom); a `closed` one ends where it begins.
 pub fn curve(points: &[Point], closed: bool) -> Vec<Point> {
     let count = points.len() as isize;
     let spans = if closed { count } else { count - 1 };
@@ -116,9 +123,7 @@ pub fn curve(points: &[Point], closed: bool) -> Vec<Point> {
             (0..CURVE_PIECES).map(|piece| spline([a, b, c, d], piece as f64 / CURVE_PIECES as f64)),
         );
     }
-    if !closed {
-        smooth.push(vertex(count - 1));
-    }
+    smooth.push(if closed { smooth[0] } else { vertex(count - 1) });
     smooth
 }
 

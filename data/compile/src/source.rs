@@ -176,8 +176,9 @@ pub struct Road {
     pub oneway: bool,
     /// Metres between the two carriageways of a divided road.
     pub dual: Option<f64>,
-    /// The carriageways of a divided road do not come together at its ends.
-    pub open_ends: bool,
+    /// At its start, at its end: metres by which it is cut short, because ramps lead from there. The carriageways of a
+    /// divided road come together at an end that is not cut.
+    pub trim: [f64; 2],
     /// Draw a smooth curve through the points.
     pub curved: bool,
     /// Meets other roads at its ends and ramps alone, crosses all else at another height.
