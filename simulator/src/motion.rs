@@ -334,7 +334,7 @@ impl Segment {
 mod tests {
     use super::*;
     use crate::map::Place;
-    use crate::map::roads_for_tests::grid;
+    use crate::map::roads_for_tests::{grid, real};
     use crate::route;
 
     fn taxi() -> Driver {
@@ -402,6 +402,34 @@ mod tests {
             corners.iter().all(|speed| (3.0..6.0).contains(speed)),
             "{corners:?}"
         );
+    }
+
+    #[test]
+    fn no_road_is_driven_faster_than_its_speed() {
+        let Some(map) = real("rhein-neckar.osm.pbf", Kind::Truck) else {
+            return;
+        };
+        let places = &map.components[0].places;
+        for pair in places.windows(2).step_by(places.len() / 40) {
+            let start = map.locations(pair[0]).next().unwrap();
+            let route = route::quickest(&map, start, pair[1]).unwrap();
+            let drive = Drive::new(&map, &route, Driver::new(Kind::Truck, 1.0));
+            // At the limits of its segments the drive takes as long as the search said: each has its road's speed.
+            let at_limits_s: f64 = drive.vertices.iter().map(|v| v.next_m / v.limit_mps).sum();
+            let searched_s = route.cost_ms as f64 / 1_000.0;
+            let rounding_s = route.legs.len() as f64 / 1_000.0 + 0.1;
+            assert!(
+                (at_limits_s - searched_s).abs() < rounding_s,
+                "{at_limits_s} {searched_s}"
+            );
+            for (here, next) in drive.vertices.iter().zip(&drive.vertices[1..]) {
+                for share in [0.0, 0.3, 0.6, 0.9] {
+                    let at_s = here.at_s + (next.at_s - here.at_s) * share;
+                    let speed_mps = drive.at(at_s).speed_mps;
+                    assert!(speed_mps <= here.limit_mps + 1e-6, "{speed_mps} {here:?}");
+                }
+            }
+        }
     }
 
     #[test]

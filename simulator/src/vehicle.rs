@@ -242,7 +242,7 @@ impl Vehicle {
     /// The next position to publish: its number is one more than that of the one before.
     pub fn next_position(&mut self, now_ms: u64) -> Position {
         self.sequence += 1;
-        let rest_s = match &self.phase {
+        let eta_s = match &self.phase {
             Phase::Resting { left_s, drive } => {
                 left_s + drive.as_ref().map_or(0.0, |(drive, _)| drive.seconds())
             }
@@ -266,7 +266,7 @@ impl Vehicle {
             bearing: tenths(self.fix.bearing_deg) % 360.0,
             trip_id: format!("{}-{}", self.plate, self.trip.number),
             destination: rounded(self.world.map.position(self.trip.destination)),
-            eta_seconds: tenths(rest_s),
+            eta_seconds: tenths(eta_s),
             sequence: self.sequence,
         }
     }

@@ -1,5 +1,8 @@
 //! The fleet against a real broker: mosquitto, where it is installed.
 
+// A helper of a test fails by panicking, as the test does.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

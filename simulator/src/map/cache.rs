@@ -68,20 +68,14 @@ impl Entry {
 
     fn try_store(&self, prepared: &Prepared) -> io::Result<()> {
         let bytes = encode(prepared).map_err(io::Error::other)?;
-        if let Some(dir) = self.path.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        let aside = self
-            .path
-            .with_extension(format!("{}.tmp", std::process::id()));
-        let result = File::create(&aside)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&aside, &self.path));
-        if result.is_err() {
-            // The first error is the one to report.
-            let _ignored = fs::remove_file(&aside);
-        }
-        result
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        // A name that nobody can foresee: the temporary folder belongs to all.
+        let mut aside = tempfile::NamedTempFile::new_in(dir)?;
+        aside.write_all(&bytes)?;
+        aside.as_file().sync_all()?;
+        aside.persist(&self.path)?;
+        Ok(())
     }
 
     fn warn(&self, what: &str, reason: &str) {
@@ -154,7 +148,7 @@ fn decode(bytes: &[u8]) -> Option<Prepared> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::roads::tests::grid;
+    use crate::map::roads_for_tests::grid;
 
     fn entry(dir: &Path, content: &[u8]) -> Entry {
         let map = dir.join("town.osm.pbf");

@@ -3,6 +3,7 @@
 mod cache;
 pub mod pbf;
 mod place_class;
+mod prepare;
 pub mod profile;
 mod roads;
 mod snap;
@@ -14,10 +15,11 @@ use fleet::{Kind, LatLng};
 use serde::{Deserialize, Serialize};
 use service::BadSetting;
 
-pub use roads::{Component, Location, Place, Prepared, Road, RoadId, RoadMap, Shape, prepare};
+pub use prepare::prepare;
+pub use roads::{Component, Location, Place, Prepared, Road, RoadId, RoadMap, Shape};
 
 #[cfg(test)]
-pub(crate) use roads::tests as roads_for_tests;
+pub(crate) use prepare::tests as roads_for_tests;
 
 /// A position in units of 1e-7 degrees, as OpenStreetMap has it: exact, and half the size of a [`LatLng`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,7 +7,8 @@ use rstar::primitives::{GeomWithData, Line};
 use rstar::{AABB, RTree};
 
 use super::Point;
-use super::roads::{Piece, Place, length_m};
+use super::prepare::{Piece, length_m};
+use super::roads::Place;
 
 /// How far a place may be from its road. A guess: across a large forecourt, not across a park.
 const SNAP_MAX_M: f64 = 200.0;
@@ -113,9 +114,11 @@ fn fill(pieces: &[Piece], component: usize, ends: &mut TripEnds) {
 /// All segments of all pieces, by position.
 struct Roads<'a> {
     pieces: &'a [Piece],
-    /// Segments in degrees, x = lng and y = lat; the data is (piece, segment of the piece).
-    segments: RTree<GeomWithData<Line<[f64; 2]>, (u32, u32)>>,
+    segments: RTree<Segment>,
 }
+
+/// In degrees, x = lng and y = lat; the data is (piece, segment of the piece).
+type Segment = GeomWithData<Line<[f64; 2]>, (u32, u32)>;
 
 impl<'a> Roads<'a> {
     fn new(pieces: &'a [Piece]) -> Self {
@@ -199,7 +202,7 @@ mod tests {
     use super::*;
     use crate::map::pbf::{Extract, Way};
     use crate::map::profile::Rules;
-    use crate::map::roads::tests::at;
+    use crate::map::roads_for_tests::at;
     use crate::map::{Prepared, prepare};
 
     fn road(nodes: [u32; 2], can_stop: bool) -> Way {
