@@ -1,6 +1,6 @@
 // The page: assembles the parts and lets the data run from the feed into the store and from there to the eye.
 
-import './styles.css';
+import './styles/index.css';
 import { readConfig } from './config';
 import { readAddress, writeAddress } from './core/address';
 import { Companies } from './core/companies';

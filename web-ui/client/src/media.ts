@@ -1,11 +1,19 @@
 // What the system and the person ask of the page: less motion, light or dark.
 
+/** The font size of styles/theme.css, 0.875rem. */
+const DESK_FONT_PX = 14;
+
 const reduced = matchMedia('(prefers-reduced-motion: reduce)');
 const systemDark = matchMedia('(prefers-color-scheme: dark)');
 
 /** Whether to jump instead of gliding. */
 export function calm(): boolean {
   return reduced.matches;
+}
+
+/** How much larger than on a desk everything is: 1 there, more on a wall. The style sheet decides. */
+export function interfaceScale(): number {
+  return Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / DESK_FONT_PX;
 }
 
 export const THEMES = ['system', 'light', 'dark'] as const;

@@ -20,6 +20,8 @@ export interface PageStats {
   following: string | null;
   fps: number;
   webgl: boolean;
+  /** Everything of the base map in view has been painted. */
+  mapComplete: boolean;
 }
 
 /** Where a vehicle is drawn: on the earth and in pixels from the upper left of the map. */
@@ -65,6 +67,7 @@ export function expose({ store, inbox, feed, view, overlay, follow }: Parts): vo
         following: follow.plate ?? null,
         fps: overlay.fps(),
         webgl: overlay.usesWebGl,
+        mapComplete: view.isComplete(),
       };
     },
     plates: () => store.plates(),

@@ -6,7 +6,6 @@ import {
   LngLat,
   Map as MapLibre,
   type MapMouseEvent,
-  type PaddingOptions,
   type StyleSpecification,
   setWorkerUrl,
 } from 'maplibre-gl';
@@ -14,7 +13,7 @@ import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import type { Config } from '../config';
 import { type Camera, scaleOf } from '../core/camera';
 import { mercatorX, mercatorY, type LngLat as Place } from '../core/mercator';
-import { calm } from '../media';
+import { calm, interfaceScale } from '../media';
 import { fontFaces } from './fonts';
 import { BELOW_LABELS, baseStyle } from './style';
 import type { Padding, Trail, View, ViewEvents } from './view';
@@ -33,7 +32,7 @@ export class BaseMap implements View {
   #config: Config['map'];
   #events: ViewEvents;
   #behind = true;
-  #flying = false;
+  #flight: { center: Place; zoom?: number } | undefined;
   #trail: Trail | undefined;
   #padding: Padding = { top: 0, right: 0, bottom: 0, left: 0 };
 
@@ -46,7 +45,7 @@ export class BaseMap implements View {
     const marginY = (north - south) * MARGIN;
     this.#map = new MapLibre({
       container,
-      style: style(dark),
+      style: style(dark, config.bounds),
       center: config.center,
       zoom: config.zoom,
       minZoom: config.minZoom,
@@ -89,8 +88,12 @@ export class BaseMap implements View {
     return this.#behind;
   }
 
+  isComplete(): boolean {
+    return this.#map.loaded() && this.#map.areTilesLoaded() && !this.#map.isMoving();
+  }
+
   isBusy(): boolean {
-    return this.#flying || this.#map.isZooming();
+    return this.#flight !== undefined || this.#map.isZooming();
   }
 
   zoom(): number {
@@ -113,15 +116,14 @@ export class BaseMap implements View {
   }
 
   flyTo(place: Place, zoom?: number): void {
-    this.#flying = true;
-    this.#map.once('moveend', () => {
-      this.#flying = false;
-    });
-    this.#map.easeTo({
-      center: place,
-      ...(zoom === undefined ? {} : { zoom }),
-      duration: calm() ? 0 : FLIGHT_MS,
-    });
+    const flight = { center: place, ...(zoom === undefined ? {} : { zoom }) };
+    this.#flight = flight;
+    const landed = () => {
+      if (this.#flight === flight) this.#flight = undefined;
+    };
+    this.#map.easeTo({ ...flight, padding: this.#padding, duration: calm() ? 0 : FLIGHT_MS });
+    if (this.#map.isMoving()) this.#map.once('moveend', landed);
+    else landed();
   }
 
   centre(place: Place): void {
@@ -142,11 +144,13 @@ export class BaseMap implements View {
     );
     if (same) return;
     this.#padding = padding;
-    this.#map.setPadding(padding as PaddingOptions);
+    // A new padding ends a flight halfway: take off again, with the new one.
+    if (this.#flight) this.flyTo(this.#flight.center, this.#flight.zoom);
+    else this.#map.setPadding(padding);
   }
 
   setDark(dark: boolean): void {
-    this.#map.setStyle(style(dark), { diff: false });
+    this.#map.setStyle(style(dark, this.#config.bounds), { diff: false });
   }
 
   setTrail(trail: Trail | undefined): void {
@@ -212,8 +216,9 @@ export class BaseMap implements View {
   }
 }
 
-function style(dark: boolean): StyleSpecification {
-  return baseStyle({ dark, tiles: new URL('/tiles.json', location.origin).href, fonts: fontFaces() });
+function style(dark: boolean, bounds: Config['map']['bounds']): StyleSpecification {
+  const tiles = new URL('/tiles.json', location.origin).href;
+  return baseStyle({ dark, tiles, bounds, fonts: fontFaces(), textScale: interfaceScale() });
 }
 
 function geoJson(trail: Trail | undefined): FeatureCollection {

@@ -5,7 +5,7 @@ import type { Companies } from '../core/companies';
 import { Meter } from '../core/meter';
 import { STRIDE, TO_TIME } from '../core/motion';
 import type { Store } from '../core/store';
-import { calm } from '../media';
+import { calm, interfaceScale } from '../media';
 import { CanvasPainter } from './canvas2d';
 import type { View } from './view';
 import { type Painter, WebGlPainter } from './webgl';
@@ -28,6 +28,7 @@ export class Overlay {
   #painter: Painter;
   #frames = new Meter();
   #painted = '';
+  #size = 1;
 
   constructor(canvas: HTMLCanvasElement, view: View, store: Store, companies: Companies) {
     this.#canvas = canvas;
@@ -58,7 +59,7 @@ export class Overlay {
     this.#painter.paint({
       camera,
       time: this.#time(nowMs),
-      radius: vehicleRadius(camera.scale),
+      radius: this.#radius(camera),
       selected: this.selected === undefined ? undefined : this.#store.slotOf(this.selected),
       dark: this.dark,
     });
@@ -73,7 +74,7 @@ export class Overlay {
   pick(x: number, y: number): string | undefined {
     const camera = this.#view.camera();
     const world = toWorld(camera, x, y);
-    const reach = (vehicleRadius(camera.scale) + PICK_REACH_PX) / camera.scale;
+    const reach = (this.#radius(camera) + PICK_REACH_PX) / camera.scale;
     const { originX, originY } = this.#store;
     const slot = this.#store.nearest(world.x - originX, world.y - originY, reach, performance.now());
     return slot === undefined ? undefined : this.#store.plateAt(slot);
@@ -98,11 +99,16 @@ export class Overlay {
     return [...Object.values(camera), this.#store.version, this.selected, this.dark, width, height].join();
   }
 
+  #radius(camera: Camera): number {
+    return vehicleRadius(camera.scale) * this.#size;
+  }
+
   #time(nowMs: number): number {
     return this.#store.seconds(nowMs) + (calm() ? AT_THE_END_S : 0);
   }
 
   #resize(): void {
+    this.#size = interfaceScale();
     const ratio = Math.min(2, devicePixelRatio);
     this.#canvas.width = Math.max(1, Math.round(this.#canvas.clientWidth * ratio));
     this.#canvas.height = Math.max(1, Math.round(this.#canvas.clientHeight * ratio));

@@ -41,6 +41,10 @@ export class PlainMap implements View {
     return false;
   }
 
+  isComplete(): boolean {
+    return true;
+  }
+
   isBusy(): boolean {
     return false;
   }

@@ -24,6 +24,7 @@ export function sign(shape: Shape, color: string): SVGSVGElement {
   const path = document.createElementNS(SVG, 'path');
   path.setAttribute('d', outlineOf(shape));
   path.setAttribute('fill', color);
+  path.style.setProperty('--color', color);
   svg.append(path);
   return svg;
 }

@@ -9,6 +9,9 @@ export interface StyleInput {
   /** Absolute URL of the TileJSON. */
   tiles: string;
   fonts: FontFacesSpecification;
+  /** West, south, east, north: beyond them there is no map. */
+  bounds: [number, number, number, number];
+  textScale: number;
 }
 
 /** Layers of one's own go below this one: over the streets, under the names. */
@@ -18,9 +21,9 @@ const LIGHT = {
   background: '#f2f1ed',
   land: '#f2f1ed',
   water: '#c9dbe6',
-  naturePark: '#d3e0c5',
-  natureGrass: '#dbe5cf',
-  natureWood: '#c9dabb',
+  naturePark: '#b9d4a2',
+  natureGrass: '#d5e3c5',
+  natureWood: '#c3d8b1',
   areaResidential: '#eeece7',
   areaCommercial: '#eeebe8',
   areaIndustrial: '#ecebe9',
@@ -37,41 +40,89 @@ const LIGHT = {
   labelWater: '#4d7691',
 };
 
+const LIGHT_EDGE = { beyond: '#e4e3de', line: '#c3c2bb' };
+
 const DARK = {
-  background: '#171b21',
-  land: '#171b21',
-  water: '#0b1219',
-  naturePark: '#1a2a22',
-  natureGrass: '#1a2620',
-  natureWood: '#18271f',
-  areaResidential: '#191d24',
-  areaCommercial: '#1b1f26',
-  areaIndustrial: '#1a1e25',
-  building: '#20252d',
-  buildingBg: '#2a303a',
-  roadStreet: '#303742',
-  roadStreetBg: '#12161b',
-  roadTrunk: '#3d4451',
-  roadTrunkBg: '#12161b',
-  roadMotorway: '#4c4a45',
-  roadMotorwayBg: '#12161b',
-  label: '#a9b2c0',
-  labelHalo: '#12161be6',
-  labelWater: '#5f829b',
+  background: '#1f252d',
+  land: '#1f252d',
+  water: '#0e1a26',
+  naturePark: '#2a4636',
+  natureGrass: '#22322b',
+  natureWood: '#20332a',
+  areaResidential: '#20262e',
+  areaCommercial: '#222830',
+  areaIndustrial: '#21272f',
+  building: '#2a313b',
+  buildingBg: '#343c48',
+  roadStreet: '#3a4350',
+  roadStreetBg: '#1a1f26',
+  roadTrunk: '#465060',
+  roadTrunkBg: '#1a1f26',
+  roadMotorway: '#57534b',
+  roadMotorwayBg: '#1a1f26',
+  label: '#b4bdca',
+  labelHalo: '#161b21e6',
+  labelWater: '#6f95b0',
 };
 
-export function baseStyle({ dark, tiles, fonts }: StyleInput): StyleSpecification {
+const DARK_EDGE = { beyond: '#161a20', line: '#323a46' };
+
+const GREENS = ['land-park', 'land-grass', 'land-leisure', 'land-forest'];
+
+export function baseStyle({ dark, tiles, fonts, bounds, textScale }: StyleInput): StyleSpecification {
   const style = osm({
     theme: dark ? 'muted-dark' : 'muted',
     colors: dark ? DARK : LIGHT,
     urls: { osm: tiles },
     // Symbols come from sprites that npm doesn't carry.
     layers: { pois: false, markings: false, icons: false, sites: false, transit: { stops: false } },
+    text: { scale: textScale },
     sky: false,
     projection: 'mercator',
   }) as StyleSpecification;
   delete style.glyphs;
   delete style.sprite;
   style['font-faces'] = fonts;
+  for (const layer of style.layers) {
+    // Parks are how one knows a city from afar.
+    if (layer.type !== 'fill' || !GREENS.includes(layer.id)) continue;
+    layer.minzoom = 7;
+    layer.paint = { ...layer.paint, 'fill-opacity': 1 };
+  }
+  addEdge(style, bounds, dark ? DARK_EDGE : LIGHT_EDGE);
   return style;
+}
+
+/** Shades what lies beyond the map, as a sheet of paper ends on a desk: nobody should take it for empty land. */
+function addEdge(
+  style: StyleSpecification,
+  [west, south, east, north]: StyleInput['bounds'],
+  colors: { beyond: string; line: string },
+): void {
+  const sheet = ring(west, south, east, north);
+  style.sources.edge = {
+    type: 'geojson',
+    data: {
+      type: 'Feature',
+      properties: {},
+      geometry: { type: 'Polygon', coordinates: [ring(-180, -85, 180, 85), sheet] },
+    },
+  };
+  const below = style.layers.findIndex((layer) => layer.id === BELOW_LABELS);
+  style.layers.splice(
+    below,
+    0,
+    { id: 'edge-beyond', type: 'fill', source: 'edge', paint: { 'fill-color': colors.beyond } },
+    { id: 'edge-line', type: 'line', source: 'edge', paint: { 'line-color': colors.line, 'line-width': 1 } },
+  );
+}
+
+function ring(west: number, south: number, east: number, north: number): [number, number][] {
+  return [
+    [west, south],
+    [east, south],
+    [east, north],
+    [west, north],
+    [west, south],
+  ];
 }

@@ -28,6 +28,8 @@ export interface View {
   camera(): Camera;
   /** The camera has moved and the map has yet to paint it; `painted` follows. */
   isBehind(): boolean;
+  /** Everything in view has been fetched and painted. */
+  isComplete(): boolean;
   /** A gesture or a flight has the camera: leave the centre alone. */
   isBusy(): boolean;
   zoom(): number;

@@ -15,7 +15,7 @@ export interface Parts {
   theme: HTMLElement;
 }
 
-/** From here on the panel is a column beside the map; below it, a sheet. As in styles.css. */
+/** From here on the panel is a column beside the map; below it, a sheet. As in styles/phone.css. */
 const WIDE = matchMedia('(min-width: 640px)');
 const GAP_PX = 12;
 

@@ -83,8 +83,8 @@ export class VehicleCard {
       load: loadOf(position),
       speed: kmh(position.speed),
       heading: `${Math.round(position.bearing) % 360}° ${heading(position.bearing)}`,
-      destination: `${away} (${destination.lat.toFixed(4)}, ${destination.lng.toFixed(4)})`,
-      eta: position.etaSeconds > 0 ? `in ${duration(position.etaSeconds)}, at ${clock}` : 'there',
+      destination: `${away}\n${destination.lat.toFixed(4)}, ${destination.lng.toFixed(4)}`,
+      eta: position.etaSeconds > 0 ? `in ${duration(position.etaSeconds)}, ${clock}` : 'there',
       trip: position.tripId,
       age: ago(ageMs),
     };
