@@ -30,59 +30,71 @@ const LOOKS: usize = 6;
 /// The share of a truck's trips on which it is loaded. A guess.
 const LOADED: f64 = 0.75;
 
-/// The trip after the one that ended at `here`; `before` is whether that one was hired.
-pub fn next(
-    map: &RoadMap,
-    component: &Component,
-    kind: Kind,
-    (number, before): (u64, bool),
-    here: LatLng,
-    rest_max_s: f64,
-    rng: &mut ChaCha8Rng,
-) -> Trip {
-    let hired = match kind {
-        // Whoever has brought people somewhere drives on empty to fetch the next ones.
-        Kind::Taxi => !before,
-        Kind::Truck => rng.random_bool(LOADED),
-    };
-    let passengers = match kind {
-        Kind::Taxi if hired => rng.random_range(1..=4),
-        _ => 0,
-    };
-    let fetching = kind == Kind::Taxi && !hired;
-    Trip {
-        number,
-        destination: destination(map, component, here, fetching, rng),
-        hired,
-        passengers,
-        rest_s: rng.random_range(0.2..=1.0) * rest_max_s,
-    }
+/// Where trips of one fleet go within one part of the map.
+#[derive(Clone, Copy, Debug)]
+pub struct Dispatch<'a> {
+    /// The map.
+    pub map: &'a RoadMap,
+    /// The part of it.
+    pub component: &'a Component,
+    /// What drives.
+    pub kind: Kind,
+    /// The longest rest before a trip, in seconds.
+    pub rest_max_s: f64,
 }
 
-/// Somewhere else; the nearest of a few when fetching, since the next customer is more likely to be near.
-fn destination(
-    map: &RoadMap,
-    component: &Component,
-    here: LatLng,
-    fetching: bool,
-    rng: &mut ChaCha8Rng,
-) -> Place {
-    let looked_at = [(); LOOKS].map(|()| {
-        let place = component.places[rng.random_range(0..component.places.len())];
-        (here.distance_m(map.position(place)), place)
-    });
-    let worth = looked_at
-        .iter()
-        .filter(|(distance_m, _)| *distance_m >= WORTH_M);
-    let chosen = if fetching {
-        worth.min_by(|a, b| a.0.total_cmp(&b.0))
-    } else {
-        worth.into_iter().next()
-    };
-    // On a small map nothing is far: then the farthest.
-    chosen
-        .or_else(|| looked_at.iter().max_by(|a, b| a.0.total_cmp(&b.0)))
-        .map_or(looked_at[0].1, |(_, place)| *place)
+impl Dispatch<'_> {
+    /// The first trip of a vehicle that stands at `here`.
+    pub fn first(&self, here: LatLng, rng: &mut ChaCha8Rng) -> Trip {
+        let hired = rng.random_bool(0.5);
+        self.trip(1, hired, here, rng)
+    }
+
+    /// The trip after `last`, which ended at `here`.
+    pub fn after(&self, last: &Trip, here: LatLng, rng: &mut ChaCha8Rng) -> Trip {
+        let hired = match self.kind {
+            // Whoever has brought people somewhere drives on empty to fetch the next ones.
+            Kind::Taxi => !last.hired,
+            Kind::Truck => rng.random_bool(LOADED),
+        };
+        self.trip(last.number + 1, hired, here, rng)
+    }
+
+    fn trip(&self, number: u64, hired: bool, here: LatLng, rng: &mut ChaCha8Rng) -> Trip {
+        let passengers = match self.kind {
+            Kind::Taxi if hired => rng.random_range(1..=4),
+            _ => 0,
+        };
+        let fetching = self.kind == Kind::Taxi && !hired;
+        Trip {
+            number,
+            destination: self.destination(here, fetching, rng),
+            hired,
+            passengers,
+            rest_s: rng.random_range(0.2..=1.0) * self.rest_max_s,
+        }
+    }
+
+    /// Somewhere else; the nearest of a few when fetching, since the next customer is more likely to be near.
+    fn destination(&self, here: LatLng, fetching: bool, rng: &mut ChaCha8Rng) -> Place {
+        let places = &self.component.places;
+        let looked_at = [(); LOOKS].map(|()| {
+            let place = places[rng.random_range(0..places.len())];
+            (here.distance_m(self.map.position(place)), place)
+        });
+        let mut worth = looked_at
+            .iter()
+            .filter(|(distance_m, _)| *distance_m >= WORTH_M);
+        let chosen = if fetching {
+            worth.min_by(|a, b| a.0.total_cmp(&b.0))
+        } else {
+            worth.next()
+        };
+        // On a small map nothing is far: then the farthest.
+        chosen
+            .or_else(|| looked_at.iter().max_by(|a, b| a.0.total_cmp(&b.0)))
+            .map_or(looked_at[0].1, |(_, place)| *place)
+    }
 }
 
 #[cfg(test)]
@@ -93,28 +105,24 @@ mod tests {
 
     fn trips(kind: Kind, count: usize) -> Vec<(Trip, f64)> {
         let map = RoadMap::new(grid(10, 200.0));
-        let component = &map.components[0];
+        let dispatch = Dispatch {
+            map: &map,
+            component: &map.components[0],
+            kind,
+            rest_max_s: 10.0,
+        };
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let mut here = map.position(component.places[0]);
-        let mut before = (0, false);
-        (0..count)
-            .map(|_| {
-                let trip = next(
-                    &map,
-                    component,
-                    kind,
-                    (before.0 + 1, before.1),
-                    here,
-                    10.0,
-                    &mut rng,
-                );
-                let there = map.position(trip.destination);
-                let way_m = here.distance_m(there);
-                here = there;
-                before = (trip.number, trip.hired);
-                (trip, way_m)
-            })
-            .collect()
+        let mut here = map.position(dispatch.component.places[0]);
+        let mut trip = dispatch.first(here, &mut rng);
+        let mut trips = Vec::new();
+        while trips.len() < count {
+            let there = map.position(trip.destination);
+            let next = dispatch.after(&trip, there, &mut rng);
+            trips.push((trip, here.distance_m(there)));
+            here = there;
+            trip = next;
+        }
+        trips
     }
 
     #[test]
@@ -122,7 +130,7 @@ mod tests {
         let trips = trips(Kind::Taxi, 400);
         for (index, (trip, way_m)) in trips.iter().enumerate() {
             assert_eq!(trip.number, index as u64 + 1);
-            assert_eq!(trip.hired, index % 2 == 0);
+            assert_eq!(trip.hired, trips[0].0.hired == (index % 2 == 0));
             assert_eq!(trip.hired, (1..=4).contains(&trip.passengers));
             assert!((2.0..=10.0).contains(&trip.rest_s));
             assert!(*way_m >= WORTH_M);

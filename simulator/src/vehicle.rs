@@ -11,7 +11,7 @@ use crate::identity::{self, Company};
 use crate::map::{Location, Place, RoadMap};
 use crate::motion::{Drive, Driver, Fix};
 use crate::route;
-use crate::trip::{self, Trip};
+use crate::trip::{Dispatch, Trip};
 
 /// What all vehicles of a fleet share.
 #[derive(Debug)]
@@ -26,6 +26,17 @@ pub struct World {
     pub rest_max_s: f64,
     /// How many vehicles, from the first on, are visible.
     pub visible: u32,
+}
+
+impl World {
+    fn dispatch(&self, component: usize) -> Dispatch<'_> {
+        Dispatch {
+            map: &self.map,
+            component: &self.map.components[component],
+            kind: self.kind,
+            rest_max_s: self.rest_max_s,
+        }
+    }
 }
 
 /// A vehicle on its way.
@@ -100,16 +111,7 @@ impl Vehicle {
         let here = map.position(start);
         let directions: Vec<Location> = map.locations(start).collect();
         let location = *directions.get(rng.random_range(0..directions.len().max(1)))?;
-        let before = (0, rng.random_bool(0.5));
-        let trip = trip::next(
-            map,
-            &map.components[component],
-            world.kind,
-            before,
-            here,
-            world.rest_max_s,
-            &mut rng,
-        );
+        let trip = world.dispatch(component).first(here, &mut rng);
         let wanted = Wanted {
             from: location,
             to: trip.destination,
@@ -227,16 +229,8 @@ impl Vehicle {
     }
 
     fn next_trip(&mut self) -> Trip {
-        let map = &self.world.map;
-        trip::next(
-            map,
-            &map.components[self.component],
-            self.world.kind,
-            (self.trip.number + 1, self.trip.hired),
-            self.fix.position,
-            self.world.rest_max_s,
-            &mut self.rng,
-        )
+        let dispatch = self.world.dispatch(self.component);
+        dispatch.after(&self.trip, self.fix.position, &mut self.rng)
     }
 
     /// The next position to publish: its number is one more than that of the one before.
@@ -350,6 +344,7 @@ mod tests {
         let fastest_kmh = world.map.speed_max_mps * 3.6;
         let mut before = vehicle.next_position(0);
         assert_eq!(before.sequence, 42);
+        assert_eq!(before.trip_id, format!("{}-1", before.plate));
         let mut on_board: BTreeMap<String, (u32, bool)> = BTreeMap::new();
         for &seconds in seconds {
             step(&mut vehicle, seconds);

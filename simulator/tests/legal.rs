@@ -202,6 +202,31 @@ fn trucks_drive_legally_in_the_shipped_italy() {
 }
 
 #[test]
+fn the_islands_of_italy_have_their_own_trucks() {
+    let cache = tempfile::tempdir().unwrap();
+    let path = shipped("italy.osm.pbf");
+    let loaded = map::load(&path, Some(cache.path().to_owned()), Kind::Truck).unwrap();
+    let world = Arc::new(World {
+        map: loaded.map,
+        kind: Kind::Truck,
+        seed: 1,
+        rest_max_s: 20.0,
+        visible: 0,
+    });
+    let positions = positions(&world, 200, 1, 1.0);
+    let within = |south: f64, west: f64, north: f64, east: f64| {
+        positions
+            .iter()
+            .map(|p| p.current)
+            .filter(|p| (south..north).contains(&p.lat) && (west..east).contains(&p.lng))
+            .count()
+    };
+    let (sicily, sardinia) = (within(36.6, 12.3, 38.2, 15.5), within(38.8, 8.0, 41.3, 9.9));
+    assert!(sicily >= 5, "{sicily} trucks in Sicily");
+    assert!(sardinia >= 2, "{sardinia} trucks in Sardinia");
+}
+
+#[test]
 fn taxis_drive_legally_in_real_cities() {
     for file in ["manhattan.osm.pbf", "milan.osm.pbf"] {
         if let Some(path) = real(file) {

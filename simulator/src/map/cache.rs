@@ -1,11 +1,11 @@
 //! Prepared maps on disk, so that the next start is quick.
 //!
 //! ```text
-//! | magic and version (16 bytes) | SHA-256 of the rest (32) | the prepared map (postcard) |
+//! | magic and version (16 bytes) | SHA-256 of the map file (32) | SHA-256 of the rest (32) | the prepared map (postcard) |
 //! ```
 //!
-//! The name of an entry carries the SHA-256 of the map file, so a changed map never meets an old entry. Trouble with the
-//! cache is never fatal: it costs the time to prepare the map again.
+//! An entry serves the map file whose content it was made from and no other; a changed map overwrites it. Trouble with
+//! the cache is never fatal: it costs the time to prepare the map again.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,12 +17,15 @@ use sha2::{Digest, Sha256};
 use super::{Error, Prepared};
 
 /// Changes whenever [`Prepared`], or the way it is made, does.
-const MAGIC: &[u8; 16] = b"convoy map   001";
+const MAGIC: &[u8; 16] = b"convoy map   002";
 
 /// The place of one prepared map.
 pub(super) struct Entry {
     path: PathBuf,
+    map_hash: Hash,
 }
+
+type Hash = [u8; 32];
 
 impl Entry {
     /// The entry for this map and kind of vehicle: in `dir`, else beside the map, else in the temporary folder.
@@ -30,15 +33,15 @@ impl Entry {
     /// # Errors
     /// When the map can't be read.
     pub(super) fn new(map: &Path, dir: Option<PathBuf>, kind: Kind) -> Result<Self, Error> {
-        let hash = content_hash(map).map_err(|error| Error::open(map, &error))?;
+        let map_hash = content_hash(map).map_err(|error| Error::open(map, &error))?;
         let stem = map.file_name().unwrap_or_default().to_string_lossy();
         let stem = stem.split('.').next().unwrap_or_default();
-        let name = format!("{stem}-{kind}-{}.map-cache", &hash[..16]);
         let dir = dir
             .or_else(|| beside(map))
             .unwrap_or_else(|| std::env::temp_dir().join("convoy-map-cache"));
         Ok(Self {
-            path: dir.join(name),
+            path: dir.join(format!("{stem}-{kind}.map-cache")),
+            map_hash,
         })
     }
 
@@ -52,11 +55,14 @@ impl Entry {
                 return None;
             }
         };
-        let prepared = decode(&bytes);
-        if prepared.is_none() {
-            self.warn("the prepared map is damaged or of another version", "");
+        match decode(&bytes, &self.map_hash) {
+            Ok(prepared) => Some(prepared),
+            Err(Unfit::OtherMap) => None,
+            Err(Unfit::Damaged) => {
+                self.warn("the prepared map is damaged or of another version", "");
+                None
+            }
         }
-        prepared
     }
 
     /// Keeps a prepared map: written aside, then renamed, so that no reader ever sees half of it.
@@ -67,7 +73,7 @@ impl Entry {
     }
 
     fn try_store(&self, prepared: &Prepared) -> io::Result<()> {
-        let bytes = encode(prepared).map_err(io::Error::other)?;
+        let bytes = encode(prepared, &self.map_hash).map_err(io::Error::other)?;
         let dir = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(dir)?;
         // A name that nobody can foresee: the temporary folder belongs to all.
@@ -103,14 +109,10 @@ fn beside(map: &Path) -> Option<PathBuf> {
     Some(dir.to_owned())
 }
 
-fn content_hash(map: &Path) -> io::Result<String> {
+fn content_hash(map: &Path) -> io::Result<Hash> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(map)?, &mut HashWriter(&mut hasher))?;
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hasher.finalize().into())
 }
 
 struct HashWriter<'a>(&'a mut Sha256);
@@ -126,23 +128,40 @@ impl Write for HashWriter<'_> {
     }
 }
 
-fn encode(prepared: &Prepared) -> Result<Vec<u8>, postcard::Error> {
+fn encode(prepared: &Prepared, map_hash: &Hash) -> Result<Vec<u8>, postcard::Error> {
     let body = postcard::to_stdvec(prepared)?;
     let mut bytes = MAGIC.to_vec();
+    bytes.extend(map_hash);
     bytes.extend(Sha256::digest(&body));
     bytes.extend(body);
     Ok(bytes)
 }
 
-fn decode(bytes: &[u8]) -> Option<Prepared> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (hash, body) = rest.split_at_checked(32)?;
-    if Sha256::digest(body).as_slice() != hash {
-        return None;
+/// Why an entry does not serve.
+#[derive(Debug, PartialEq)]
+enum Unfit {
+    /// It was made from another content of the map file.
+    OtherMap,
+    /// It is not what was stored, or another version stored it.
+    Damaged,
+}
+
+fn decode(bytes: &[u8], map_hash: &Hash) -> Result<Prepared, Unfit> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(Unfit::Damaged)?;
+    let (made_from, rest) = rest.split_at_checked(32).ok_or(Unfit::Damaged)?;
+    let (hash, body) = rest.split_at_checked(32).ok_or(Unfit::Damaged)?;
+    if made_from != map_hash {
+        return Err(Unfit::OtherMap);
     }
-    let prepared: Prepared = postcard::from_bytes(body).ok()?;
+    if Sha256::digest(body).as_slice() != hash {
+        return Err(Unfit::Damaged);
+    }
+    let prepared: Prepared = postcard::from_bytes(body).map_err(|_| Unfit::Damaged)?;
     // The hash keeps accidents out; this keeps out a file that somebody else put into a shared temporary folder.
-    prepared.is_consistent().then_some(prepared)
+    if !prepared.is_consistent() {
+        return Err(Unfit::Damaged);
+    }
+    Ok(prepared)
 }
 
 #[cfg(test)]
@@ -168,11 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn another_content_is_another_entry() {
+    fn an_entry_serves_one_content_of_the_map() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (entry(dir.path(), b"a"), entry(dir.path(), b"b"));
         a.store(&grid(3, 100.0));
         assert!(b.load().is_none());
+        b.store(&grid(4, 100.0));
+        assert_eq!(b.load().unwrap(), grid(4, 100.0));
+        assert!(a.load().is_none(), "it has been overwritten");
     }
 
     #[test]
@@ -181,7 +203,7 @@ mod tests {
         let entry = entry(dir.path(), b"a");
         entry.store(&grid(3, 100.0));
         let whole = fs::read(&entry.path).unwrap();
-        for at in [0, 20, 60, whole.len() - 1] {
+        for at in [0, 20, 60, 90, whole.len() - 1] {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(&entry.path, &bytes).unwrap();
@@ -197,7 +219,8 @@ mod tests {
     fn a_hash_does_not_make_nonsense_consistent() {
         let mut prepared = grid(3, 100.0);
         prepared.roads[0].shape = 1_000_000;
-        assert!(decode(&encode(&prepared).unwrap()).is_none());
+        let bytes = encode(&prepared, &[0; 32]).unwrap();
+        assert_eq!(decode(&bytes, &[0; 32]), Err(Unfit::Damaged));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::{Point, snap};
 
 /// A part of the network counts when it has this share of the longest part's length. Smaller ones are specks (a car
 /// park, a road cut off at the edge of an extract) in which a vehicle would only go round in circles. A guess: of Italy
-/// it leaves the mainland, Sicily and Sardinia, and not Elba.
-const COMPONENT_SHARE_MIN: f64 = 0.05;
+/// it leaves the mainland, Sicily and Sardinia.
+const COMPONENT_SHARE_MIN: f64 = 0.01;
 
 /// A stretch of a way between two junctions, on its way into the graph.
 #[derive(Debug)]
@@ -311,7 +311,7 @@ pub(crate) mod tests {
             }
         };
         add(5_000.0, 300.0);
-        add(9_000.0, 50.0);
+        add(9_000.0, 30.0);
         let prepared = prepare(&extract, Kind::Taxi).unwrap();
         let lengths: Vec<f64> = prepared
             .components
