@@ -36,7 +36,7 @@ pub(super) fn list_offsets(call: &Call<'_>, request: ListOffsetsRequest) -> List
                 Ok(Some((offset, timestamp))) => response
                     .with_offset(offset)
                     .with_timestamp(timestamp)
-                    .with_leader_epoch(0),
+                    .with_leader_epoch(if call.version >= 4 { 0 } else { -1 }),
                 Ok(None) => response.with_offset(-1).with_timestamp(-1),
                 Err(error) => response
                     .with_offset(-1)

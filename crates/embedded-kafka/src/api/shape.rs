@@ -311,3 +311,6 @@ fn non_negative(length: i64) -> Option<usize> {
         usize::try_from(length).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -372,6 +372,7 @@ fn compress(codec: i16, records: &[u8]) -> io::Result<BytesMut> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::segment::now_ms;
     use std::collections::BTreeMap;
 
     fn config(settings: &[(&str, &str)]) -> LogConfig {
@@ -414,7 +415,7 @@ mod tests {
             }
         }
         let before = partition.offsets();
-        partition.compact(&config, 0).unwrap();
+        partition.compact(&config, now_ms()).unwrap();
         let after = contents(&partition);
         assert!(after.len() < 30, "{} records left", after.len());
         let newest: BTreeMap<_, _> = after.iter().cloned().collect();
@@ -437,6 +438,7 @@ mod tests {
         put(&partition, &config, "a", Some("1"));
         put(&partition, &config, "a", None);
         put(&partition, &config, "b", Some("1"));
+        let now = now_ms();
         partition
             .apply_retention(
                 &LogConfig {
@@ -446,14 +448,14 @@ mod tests {
                 i64::MAX,
             )
             .unwrap();
-        partition.compact(&config, 10_000).unwrap();
+        partition.compact(&config, now).unwrap();
         assert_eq!(
             contents(&partition),
             [("a".into(), None), ("b".into(), Some("1".into()))]
         );
-        partition.compact(&config, 10_999).unwrap();
+        partition.compact(&config, now + 999).unwrap();
         assert_eq!(contents(&partition).len(), 2);
-        partition.compact(&config, 11_000).unwrap();
+        partition.compact(&config, now + 1000).unwrap();
         assert_eq!(contents(&partition), [("b".into(), Some("1".into()))]);
     }
 
@@ -474,7 +476,7 @@ mod tests {
                     segment_bytes: 1 << 20,
                     ..config
                 },
-                0,
+                now_ms(),
             )
             .unwrap();
         assert!(!leftover.exists());

@@ -160,19 +160,6 @@ impl Partition {
         self.log.lock().offsets()
     }
 
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.log
-            .lock()
-            .segments
-            .iter()
-            .map(|segment| segment.size)
-            .sum()
-    }
-
-    pub(crate) fn has_open_transaction(&self, producer_id: i64) -> bool {
-        self.log.lock().producers.has_open_transaction(producer_id)
-    }
-
     /// Appends a producer's batch, unless it was appended before. It is in the page cache when this returns.
     pub(crate) fn append(
         &self,
@@ -364,11 +351,12 @@ impl Partition {
             log.roll(&self.dir)?;
         }
         let expired = |segment: &Segment| {
-            // Records of the future (a producer's wrong clock) expire by when they were appended.
-            let newest = if segment.max_timestamp > now {
-                segment.last_append_ms
-            } else {
+            // Records of the future (a producer's wrong clock) and mere markers expire by when they were appended.
+            let is_credible = (0..=now).contains(&segment.max_timestamp);
+            let newest = if is_credible {
                 segment.max_timestamp
+            } else {
+                segment.last_append_ms
             };
             config.delete && config.retention_ms >= 0 && now - newest > config.retention_ms
         };

@@ -20,7 +20,7 @@ pub(crate) struct Segment {
     /// Opened when needed and closed again when idle: partitions may outnumber file descriptors.
     file: Option<Arc<File>>,
     pub(crate) size: u64,
-    /// Largest timestamp and the base offset of its batch; -1 while empty.
+    /// Largest timestamp of its records and the base offset of their batch; -1 while there are none.
     pub(crate) max_timestamp: i64,
     pub(crate) max_timestamp_batch: i64,
     /// Last offset in it, `base_offset - 1` while empty.
@@ -138,7 +138,7 @@ impl Segment {
             self.size,
             self.max_timestamp,
         );
-        if header.max_timestamp > self.max_timestamp {
+        if header.max_timestamp > self.max_timestamp && !header.is_control() {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_batch = header.base_offset;
         }
