@@ -2,7 +2,7 @@
 
 import './styles/index.css';
 import { readConfig } from './config';
-import { readAddress, writeAddress } from './core/address';
+import { type Address, readAddress, writeAddress } from './core/address';
 import { Companies } from './core/companies';
 import { Inbox } from './core/inbox';
 import { report } from './core/link';
@@ -27,6 +27,7 @@ import { expose } from './probe';
 
 const REFRESH_MS = 500;
 const HITS = 8;
+const NOBODY: Address = { plate: undefined, zoom: undefined };
 
 const config = readConfig();
 const taxis = config.kind === 'taxi';
@@ -45,7 +46,7 @@ const stats = new Stats({
   rate: 'Messages/s',
 });
 const table = new CompanyTable(totals, companies, taxis ? 'passengers' : 'hired');
-const card = new VehicleCard(() => follow.stop());
+const card = new VehicleCard(release);
 const search = new Search(
   (query) =>
     store.search(query, HITS).map((plate) => {
@@ -113,10 +114,7 @@ addEventListener('hashchange', () => {
   refresh();
 });
 addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') {
-    awaited = { plate: undefined, zoom: undefined };
-    follow.stop();
-  }
+  if (event.key === 'Escape') release();
   const typing = event.target instanceof HTMLInputElement;
   if (event.key === '/' && !typing) {
     event.preventDefault();
@@ -160,7 +158,7 @@ function refresh(): void {
 function refreshFollowed(now: number): void {
   if (awaited.plate !== undefined && awaited.plate !== follow.plate && store.has(awaited.plate)) {
     const { plate, zoom } = awaited;
-    awaited = { plate: undefined, zoom: undefined };
+    awaited = NOBODY;
     follow.start(plate, zoom);
     return;
   }
@@ -177,11 +175,21 @@ function refreshFollowed(now: number): void {
           offline: latest?.offline ?? false,
         },
   );
-  if (latest && follow.plate !== undefined) {
-    const { color } = companies.learn(latest.position.companyName);
-    const { destination } = latest.position;
-    view.setTrail({ points: store.trail(follow.plate, now), destination, color });
-  }
+  if (follow.plate === undefined) return;
+  view.setTrail(
+    latest && {
+      points: store.trail(follow.plate, now),
+      destination: latest.position.destination,
+      color: companies.learn(latest.position.companyName).color,
+    },
+  );
+}
+
+/** Lets go of the vehicle that is followed or waited for. */
+function release(): void {
+  awaited = NOBODY;
+  follow.stop();
+  refresh();
 }
 
 function remember(): void {

@@ -38,7 +38,7 @@ export class Status {
     setText(this.announcer, NOTICES[report.state] || report.label);
     const title = NOTICES[report.state] || this.#problem?.title;
     this.notice.hidden = !title;
-    this.notice.dataset.state = report.state;
+    this.notice.dataset.state = NOTICES[report.state] ? report.state : 'problem';
     setText(this.#title, title ?? '');
     setText(this.#detail, NOTICES[report.state] ? report.detail : (this.#problem?.detail ?? ''));
   }
