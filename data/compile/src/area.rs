@@ -81,7 +81,7 @@ pub struct Land {
 }
 
 impl Land {
-    /// Land bounded by `shores` (land on the left). Without any, all is land.
+    /// Land bounded by `shores` (land on the left of the first; lakes may follow). Without any, all is land.
     pub fn new(shores: Vec<Vec<Point>>) -> Land {
         // A point just left of the first shore's first segment: parity is counted from there.
         let on_land = shores.first().map_or(Point { x: 0.0, y: 0.0 }, |shore| {

@@ -35,7 +35,21 @@ pub fn compile(folder: &Path) -> Result<Map> {
         max: names.plane.flatten(north_east),
     };
     let shores = shores(&source, &names, &frame)?;
-    let land = Land::new(shores.clone());
+    let mut areas = Vec::new();
+    for area in &source.area {
+        let context = || format!("area {:?}", area.name.as_deref().unwrap_or(&area.tag));
+        areas.push(outline(area, &names).with_context(context)?);
+    }
+    let waters = areas
+        .iter()
+        .filter(|(_, tags)| tags.get("natural").is_some_and(|value| value == "water"));
+    let land = Land::new(
+        shores
+            .iter()
+            .chain(waters.map(|(points, _)| points))
+            .cloned()
+            .collect(),
+    );
     let roads = roads(&source, &names, &land)?;
 
     let mut map = Map::new(south_west, north_east);
@@ -47,9 +61,7 @@ pub fn compile(folder: &Path) -> Result<Map> {
             tags([("natural", "coastline"), ("name", &shore.name)]),
         );
     }
-    for area in &source.area {
-        let context = || format!("area {:?}", area.name.as_deref().unwrap_or(&area.tag));
-        let (points, tags) = outline(area, &names).with_context(context)?;
+    for (points, tags) in areas {
         map.add_way(unflatten(points), tags);
     }
     for line in roads {
@@ -231,6 +243,7 @@ fn roads(source: &Source, names: &Names, land: &Land) -> Result<Vec<Line>> {
             at: place(&junction.at)?,
             street: place(&junction.street)?,
             reach: junction.reach.unwrap_or(RAMP_REACH),
+            bridge: junction.bridge,
         };
         if let Some(feeder) = feeder(&mut site, &all) {
             added.extend(lines(&feeder.0, feeder.1, &source.class)?);

@@ -22,6 +22,8 @@ pub struct Site<'a> {
     pub street: Option<Point>,
     /// Metres from the middle to where ramps leave.
     pub reach: f64,
+    /// All ramps are bridges.
+    pub bridge: bool,
 }
 
 /// One way in or out of a junction.
@@ -97,9 +99,10 @@ pub fn ramps(site: &Site, lines: &[Line]) -> Result<Ramps> {
         tags.insert("highway".into(), format!("{class}_link"));
         tags.insert("oneway".into(), "yes".into());
         tags.insert("destination".into(), site.name.into());
-        if arms
-            .iter()
-            .any(|arm| crosses(&lines[arm.line].points, from, to))
+        if site.bridge
+            || arms
+                .iter()
+                .any(|arm| crosses(&lines[arm.line].points, from, to))
         {
             tags.insert("bridge".into(), "yes".into());
             tags.insert("layer".into(), "1".into());
@@ -204,6 +207,7 @@ mod tests {
             at: None,
             street,
             reach: 200.0,
+            bridge: false,
         };
         let ramps = ramps(&site, &lines).unwrap();
         let want = [
@@ -234,6 +238,7 @@ mod tests {
             at,
             street: None,
             reach: 200.0,
+            bridge: false,
         };
         assert_eq!(
             movements(&ramps(&site, &lines).unwrap()),

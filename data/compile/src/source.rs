@@ -207,6 +207,9 @@ pub struct Junction {
     pub street: Option<At>,
     /// Metres from the junction to where ramps leave.
     pub reach: Option<f64>,
+    /// All its ramps are bridges, over water for example.
+    #[serde(default)]
+    pub bridge: bool,
 }
 
 /// A coastline: land on the left in the order of the points.
