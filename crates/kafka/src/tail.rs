@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 use crate::quiet::Quiet;
-use crate::{Error, Position, Record, Settings, admin};
+use crate::{Bounds, Ends, Error, Position, Record, Settings};
 
 /// How long a call about one topic (partitions, end offsets) may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +31,8 @@ pub enum Start {
 /// Topics are added and removed while it runs. Dropping it stops the thread.
 pub struct Tail {
     consumer: Arc<BaseConsumer<Quiet>>,
+    /// Asks on a connection of its own: on the reading one, each answer would wait for the fetch before it.
+    ends: Ends,
     positions: Arc<Positions>,
     changing: tokio::sync::Mutex<()>,
     stop: Arc<AtomicBool>,
@@ -57,6 +59,8 @@ impl Tail {
                 // What the client reads ahead of us, at most.
                 ("queued.max.messages.kbytes", "16384"),
                 ("fetch.error.backoff.ms", "50"),
+                // A topic that is added waits for the fetch that is under way: not longer than this.
+                ("fetch.wait.max.ms", "100"),
             ])
             .create_with_context(Quiet)?;
         let consumer = Arc::new(consumer);
@@ -78,6 +82,7 @@ impl Tail {
             })?;
         Ok(Self {
             consumer,
+            ends: Ends::new(settings)?,
             positions,
             changing: tokio::sync::Mutex::new(()),
             stop,
@@ -95,27 +100,19 @@ impl Tail {
         if self.positions.follows(kafka_topic) {
             return Ok(());
         }
-        let consumer = Arc::clone(&self.consumer);
-        let positions = Arc::clone(&self.positions);
-        let topic: Arc<str> = kafka_topic.into();
-        tokio::task::spawn_blocking(move || {
-            let from = start_positions(&consumer, &topic, &start)?;
-            let mut list = TopicPartitionList::new();
-            for position in &from {
-                list.add_partition_offset(
-                    &topic,
-                    position.partition,
-                    Offset::Offset(position.offset),
-                )?;
-            }
-            positions.add(&topic, &from);
-            consumer.incremental_assign(&list).map_err(|error| {
-                positions.remove(&topic);
-                error.into()
-            })
+        let bounds = self.ends.of(kafka_topic, CALL_TIMEOUT).await?;
+        let from = start_positions(&bounds, &start);
+        let mut list = TopicPartitionList::new();
+        for position in &from {
+            let offset = Offset::Offset(position.offset);
+            list.add_partition_offset(kafka_topic, position.partition, offset)?;
+        }
+        // Known before the first record can come, so that none is counted as unknown.
+        self.positions.add(&kafka_topic.into(), &from);
+        self.consumer.incremental_assign(&list).map_err(|error| {
+            self.positions.remove(kafka_topic);
+            error.into()
         })
-        .await
-        .expect("a call into librdkafka does not panic")
     }
 
     /// Stops following `kafka_topic`.
@@ -158,32 +155,19 @@ impl Drop for Tail {
     }
 }
 
-fn start_positions(
-    consumer: &BaseConsumer<Quiet>,
-    kafka_topic: &str,
-    start: &Start,
-) -> Result<Vec<Position>, Error> {
-    let partitions = admin::partitions(consumer, kafka_topic, CALL_TIMEOUT)?;
-    (0..partitions)
-        .map(|partition| {
-            let known = match start {
-                Start::End => None,
-                Start::At(at) => Some(at.iter().find(|at| at.partition == partition)),
-            };
-            let offset = match known {
-                Some(Some(at)) => at.offset,
-                Some(None) => {
-                    consumer
-                        .fetch_watermarks(kafka_topic, partition, CALL_TIMEOUT)?
-                        .0
-                }
-                None => {
-                    consumer
-                        .fetch_watermarks(kafka_topic, partition, CALL_TIMEOUT)?
-                        .1
-                }
-            };
-            Ok(Position { partition, offset })
+fn start_positions(bounds: &[Bounds], start: &Start) -> Vec<Position> {
+    let offset = |bounds: &Bounds| match start {
+        Start::End => bounds.end,
+        Start::At(at) => at
+            .iter()
+            .find(|at| at.partition == bounds.partition)
+            .map_or(bounds.first, |at| at.offset),
+    };
+    bounds
+        .iter()
+        .map(|bounds| Position {
+            partition: bounds.partition,
+            offset: offset(bounds),
         })
         .collect()
 }

@@ -1,5 +1,7 @@
 //! Logs: text on standard error, filtered by `RUST_LOG` (default: `info`, the Kafka client's own chatter at `warn`).
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise.
@@ -13,6 +15,7 @@ pub fn init(default_filter: Option<&str>) {
     let _already_there = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .try_init();
 }
