@@ -46,9 +46,17 @@ impl Simulator {
         let admin_addr = admin::serve(listener, router, shutdown.clone())?;
 
         let (path, cache, kind) = (config.map_path(), config.map_cache.clone(), config.kind);
-        let loaded = tokio::task::spawn_blocking(move || map::load(&path, cache, kind))
-            .await
-            .context("loading the map failed")??;
+        let load = tokio::task::spawn_blocking(move || map::load(&path, cache, kind));
+        let loaded = tokio::select! {
+            biased;
+            // A whole country takes minutes; whoever changes their mind does not wait for it.
+            () = shutdown.cancelled() => return Ok(Self {
+                admin_addr,
+                summary: "stopped before the map was loaded".to_owned(),
+                vehicles: TaskTracker::new(),
+            }),
+            loaded = load => loaded.context("loading the map failed")??,
+        };
         metrics.map_load_seconds.set(loaded.took.as_secs_f64());
         metrics.map_road_metres.set(loaded.map.length_km() * 1e3);
         let summary = summary(&config, &loaded);
