@@ -65,7 +65,12 @@ pub struct Config {
     #[arg(long, env = "MQTT_USERNAME", value_name = "NAME")]
     pub mqtt_username: Option<String>,
     /// Password of that user; better in the variable, since a command line can be seen by others.
-    #[arg(long, env = "MQTT_PASSWORD", value_name = "PASSWORD")]
+    #[arg(
+        long,
+        env = "MQTT_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD"
+    )]
     pub mqtt_password: Option<Secret>,
     /// Quality of service of positions: 0 or 1.
     #[arg(long, env = "QOS", default_value_t = 0,
