@@ -15,7 +15,8 @@ pub struct Config {
         long,
         env = "VEHICLES_TOTAL_NUMBER",
         value_name = "N",
-        default_value_t = 200
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub vehicles: u32,
     /// What drives: taxi (Manhattan) or truck (Italy)

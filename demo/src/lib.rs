@@ -30,7 +30,8 @@ pub struct Demo {
     broker: Part<Broker>,
     aggregator: Part<Aggregator>,
     web_ui: Part<WebUi>,
-    simulator: Part<Simulator>,
+    /// None once the vehicles have been stopped.
+    simulator: Option<Part<Simulator>>,
     /// Users, access rules and, unless asked otherwise, the data: removed when this is dropped.
     _files: Files,
 }
@@ -103,10 +104,10 @@ impl Demo {
                 part: web_ui,
                 shutdown: shutdowns.1,
             },
-            simulator: Part {
+            simulator: Some(Part {
                 part: simulator,
                 shutdown: shutdowns.0,
-            },
+            }),
             _files: files,
         })
     }
@@ -131,29 +132,42 @@ impl Demo {
         format!("http://{}/", self.web_ui.part.addr())
     }
 
+    /// Stops the vehicles; everything else goes on.
+    ///
+    /// # Errors
+    /// When the simulator did not end well.
+    pub async fn stop_vehicles(&mut self) -> anyhow::Result<()> {
+        match self.simulator.take() {
+            Some(Part { part, shutdown }) => end("simulator", shutdown, part.finished()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Ends the parts one after the other: vehicles say goodbye, totals are written, clients are told, Kafka is flushed.
     ///
     /// # Errors
     /// The first part that did not end well; the others are ended all the same.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        let simulator = end(
-            "simulator",
-            self.simulator.shutdown,
-            self.simulator.part.finished(),
-        )
-        .await;
-        let web_ui = end("web-ui", self.web_ui.shutdown, self.web_ui.part.finished()).await;
-        let aggregator = end(
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let vehicles = self.stop_vehicles().await;
+        let Self {
+            kafka,
+            broker,
+            aggregator,
+            web_ui,
+            ..
+        } = self;
+        let web_ui = end("web-ui", web_ui.shutdown, web_ui.part.finished()).await;
+        let totals = end(
             "aggregator",
-            self.aggregator.shutdown,
-            self.aggregator.part.finished(),
+            aggregator.shutdown,
+            aggregator.part.finished(),
         )
         .await;
-        let broker = end("broker", self.broker.shutdown, self.broker.part.finished()).await;
-        if let Some(kafka) = self.kafka {
+        let broker = end("broker", broker.shutdown, broker.part.finished()).await;
+        if let Some(kafka) = kafka {
             kafka.shutdown().await;
         }
-        simulator.and(web_ui).and(aggregator).and(broker)
+        vehicles.and(web_ui).and(totals).and(broker)
     }
 }
 

@@ -26,7 +26,7 @@ where
     let settings = match config::load::<A>(argv, tables) {
         Ok(settings) => settings,
         Err(config::Stop::Print(text)) => {
-            print!("{text}");
+            println!("{}", text.trim_end());
             return ExitCode::SUCCESS;
         }
         Err(config::Stop::Bad(error)) => return report(&name, &error.into()),
