@@ -66,19 +66,19 @@ fn is_installed(client: &Path) -> bool {
 }
 
 fn npm(client: &Path, out: &Path, args: &[&str]) -> Result<(), String> {
+    const NEEDS: &str =
+        "the page is built by npm: install Node.js 20.19 or later, see https://nodejs.org";
     let output = Command::new("npm")
         .args(args)
         .current_dir(client)
         .env("CLIENT_OUT_DIR", out)
         .output()
-        .map_err(|error| {
-            format!("the page is built by npm, which can't be started ({error}): install Node.js 20 or later, see https://nodejs.org")
-        })?;
+        .map_err(|error| format!("can't start npm ({error}); {NEEDS}"))?;
     if output.status.success() {
         return Ok(());
     }
     Err(format!(
-        "npm {} failed in {}\n{}{}",
+        "npm {} failed in {}; {NEEDS}, or see its output:\n{}{}",
         args.join(" "),
         client.display(),
         String::from_utf8_lossy(&output.stdout),

@@ -1,6 +1,7 @@
 //! The whole server without a socket: requests go into the router, on real maps.
 
 mod base_map;
+mod file;
 mod http;
 
 use std::path::{Path, PathBuf};

@@ -179,6 +179,13 @@ impl Tiles {
     }
 }
 
+/// A tile of a file's bytes, as it is before packing.
+#[cfg(test)]
+pub(crate) fn cut(bytes: &[u8], id: TileId) -> Result<Vec<u8>, String> {
+    let map = Map::read(bytes).map_err(|error| error.to_string())?;
+    Ok(encode::tile(&map, id))
+}
+
 fn packed(tile: &[u8]) -> std::io::Result<Bytes> {
     if tile.is_empty() {
         return Ok(Bytes::new());

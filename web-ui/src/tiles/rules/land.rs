@@ -77,7 +77,7 @@ pub(super) fn drafts<'a>(tags: &Tags<'a>, subject: Subject, drafts: &mut Vec<Dra
     if !subject.is_area(tags) {
         return;
     }
-    if let Some(&(.., kind, min_zoom)) = find(&LAND, tags) {
+    if let Some(&(.., kind, min_zoom)) = find(LAND, tags) {
         drafts.push(Draft::new(layer(kind), Shape::Area, min_zoom).text("kind", kind));
     }
     if tags.get("building").is_some_and(|value| value != "no") {

@@ -185,7 +185,7 @@ pub(super) fn drafts<'a>(tags: &Tags<'a>, subject: Subject, drafts: &mut Vec<Dra
     if !subject.is_place(tags) {
         return;
     }
-    if let Some(&(.., kind, min_zoom)) = find(&STOPS, tags) {
+    if let Some(&(.., kind, min_zoom)) = find(STOPS, tags) {
         drafts.push(
             Draft::new(Layer::PublicTransport, Shape::Point, min_zoom)
                 .text("kind", kind)

@@ -39,14 +39,14 @@ pub(super) fn drafts<'a>(tags: &Tags<'a>, subject: Subject, drafts: &mut Vec<Dra
         _ => subject.is_area(tags),
     };
     if is_water_area {
-        if let Some(&(.., kind, min_zoom)) = find(&AREAS, tags) {
+        if let Some(&(.., kind, min_zoom)) = find(AREAS, tags) {
             let new = |layer, shape| Draft::new(layer, shape, min_zoom).text("kind", kind);
             drafts.push(new(Layer::WaterPolygons, Shape::Area));
             if tags.get("name").is_some() {
                 drafts.push(new(Layer::WaterPolygonsLabels, Shape::Point).names(tags));
             }
         }
-    } else if is_line && let Some(&(.., kind, min_zoom)) = find(&LINES, tags) {
+    } else if is_line && let Some(&(.., kind, min_zoom)) = find(LINES, tags) {
         let new = |layer, min_zoom| Draft::new(layer, Shape::Line, min_zoom).text("kind", kind);
         drafts.push(new(Layer::WaterLines, min_zoom).tunnel(tags).bridge(tags));
         if tags.get("name").is_some() {
@@ -65,7 +65,7 @@ pub(super) fn drafts<'a>(tags: &Tags<'a>, subject: Subject, drafts: &mut Vec<Dra
     if tags.is("waterway", &["dam"]) {
         drafts.push(Draft::new(dam, shape, 12).text("kind", "dam"));
     }
-    if let Some(&(.., kind, min_zoom)) = find(&PIERS, tags) {
+    if let Some(&(.., kind, min_zoom)) = find(PIERS, tags) {
         drafts.push(Draft::new(pier, shape, min_zoom).text("kind", kind));
     }
 }
