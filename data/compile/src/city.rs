@@ -39,6 +39,10 @@ pub fn roads(city: &City, centre: Point, places: &[Point], land: &Land) -> Vec<(
             ));
         }
     }
+    if city.population >= LARGE {
+        let inner = self::ring(centre, radius / 2.0, land);
+        roads.push((road("secondary", format!("Viali di {}", city.name)), inner));
+    }
     roads.push((
         road("secondary", format!("Circonvallazione di {}", city.name)),
         ring,
@@ -68,7 +72,8 @@ fn ring(centre: Point, radius: f64, land: &Land) -> Vec<Point> {
         (0..=10).all(|step| land.contains(a.towards(b, f64::from(step) / 9.0)))
     };
     let last = SHARES.len() - 1;
-    for _ in 0..last * CORNERS {
+    loop {
+        let before = shares;
         for i in 0..CORNERS {
             let (a, b) = (corner(i, &shares), corner(i + 1, &shares));
             if !dry(centre, a) {
@@ -78,8 +83,10 @@ fn ring(centre: Point, radius: f64, land: &Land) -> Vec<Point> {
                 shares[(i + 1) % CORNERS] = last.min(shares[(i + 1) % CORNERS] + 1);
             }
         }
+        if shares == before {
+            return (0..=CORNERS).map(|i| corner(i, &shares)).collect();
+        }
     }
-    (0..=CORNERS).map(|i| corner(i, &shares)).collect()
 }
 
 #[cfg(test)]

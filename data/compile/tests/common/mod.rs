@@ -9,34 +9,34 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
 /// Latitude, longitude.
-pub type LatLng = (f64, f64);
-pub type Tags = HashMap<String, String>;
+pub(crate) type LatLng = (f64, f64);
+pub(crate) type Tags = HashMap<String, String>;
 
-pub struct Way {
-    pub nodes: Vec<i64>,
-    pub tags: Tags,
+pub(crate) struct Way {
+    pub(crate) nodes: Vec<i64>,
+    pub(crate) tags: Tags,
 }
 
-pub struct Place {
-    pub at: LatLng,
-    pub tags: Tags,
+pub(crate) struct Place {
+    pub(crate) at: LatLng,
+    pub(crate) tags: Tags,
 }
 
-pub struct Map {
-    pub nodes: HashMap<i64, LatLng>,
-    pub places: Vec<Place>,
-    pub ways: Vec<Way>,
+pub(crate) struct Map {
+    pub(crate) nodes: HashMap<i64, LatLng>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) ways: Vec<Way>,
     /// (type, id) in the order of the file.
-    pub order: Vec<(u8, i64)>,
+    pub(crate) order: Vec<(u8, i64)>,
 }
 
 /// A file beside this crate, in `data/`.
-pub fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
 
 impl Map {
-    pub fn read(path: &Path) -> Map {
+    pub(crate) fn read(path: &Path) -> Map {
         let file =
             std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut map = Map {
@@ -51,7 +51,7 @@ impl Map {
                 .collect()
         };
         for object in OsmPbfReader::new(file).iter() {
-            match object.unwrap() {
+            match object.expect("the file is OSM PBF") {
                 OsmObj::Node(node) => {
                     let at = (node.lat(), node.lon());
                     map.order.push((0, node.id.0));
@@ -76,19 +76,19 @@ impl Map {
         map
     }
 
-    pub fn line(&self, way: &Way) -> Vec<LatLng> {
+    pub(crate) fn line(&self, way: &Way) -> Vec<LatLng> {
         way.nodes
             .iter()
             .filter_map(|id| self.nodes.get(id).copied())
             .collect()
     }
 
-    pub fn drivable(&self) -> impl Iterator<Item = &Way> {
+    pub(crate) fn drivable(&self) -> impl Iterator<Item = &Way> {
         self.ways.iter().filter(|way| way.is_drivable())
     }
 
     /// The strongly connected parts of the drivable roads, longest first: (metres, node ids).
-    pub fn connected_parts(&self) -> Vec<(f64, Vec<i64>)> {
+    pub(crate) fn connected_parts(&self) -> Vec<(f64, Vec<i64>)> {
         let mut graph = DiGraph::<i64, ()>::new();
         let mut indices = HashMap::new();
         for way in self.drivable() {
@@ -124,7 +124,7 @@ impl Map {
     }
 
     /// Metres of drivable roads.
-    pub fn drivable_metres(&self) -> f64 {
+    pub(crate) fn drivable_metres(&self) -> f64 {
         let length = |way| {
             self.line(way)
                 .windows(2)
@@ -135,7 +135,7 @@ impl Map {
     }
 
     /// What is land, told from a point known to be on it.
-    pub fn land(&self, known: LatLng) -> Land {
+    pub(crate) fn land(&self, known: LatLng) -> Land {
         let of_kind = |kind| {
             let ways = self.ways.iter().filter(move |way| way.is("natural", kind));
             ways.flat_map(|way| {
@@ -154,7 +154,7 @@ impl Map {
     }
 
     /// Points along the drivable ways that are neither bridge nor tunnel, `step` metres apart, with a name to report.
-    pub fn ground_points(&self, step: f64) -> Vec<(String, LatLng)> {
+    pub(crate) fn ground_points(&self, step: f64) -> Vec<(String, LatLng)> {
         let mut points = Vec::new();
         let on_ground = |way: &&Way| !way.is("bridge", "yes") && !way.is("tunnel", "yes");
         for way in self.drivable().filter(on_ground) {
@@ -174,7 +174,7 @@ impl Map {
     }
 
     /// Metres from `point` to the nearest of the ways that `which` accepts.
-    pub fn metres_to_way(&self, point: LatLng, which: impl Fn(&Way) -> bool) -> f64 {
+    pub(crate) fn metres_to_way(&self, point: LatLng, which: impl Fn(&Way) -> bool) -> f64 {
         let to_way = |way| {
             self.line(way)
                 .windows(2)
@@ -190,7 +190,7 @@ impl Map {
 }
 
 /// Coastlines and the edges of lakes.
-pub struct Land {
+pub(crate) struct Land {
     known: LatLng,
     coast: Vec<[LatLng; 2]>,
     lakes: Vec<[LatLng; 2]>,
@@ -199,7 +199,7 @@ pub struct Land {
 impl Land {
     /// Whether `point` is on land: the way to known land crosses coastlines an even number of times, and the way out of
     /// the map crosses the edges of lakes an even number of times.
-    pub fn contains(&self, point: LatLng) -> bool {
+    pub(crate) fn contains(&self, point: LatLng) -> bool {
         let crossings = |to: LatLng, edges: &[[LatLng; 2]]| {
             edges
                 .iter()
@@ -213,11 +213,11 @@ impl Land {
 }
 
 impl Way {
-    pub fn is(&self, key: &str, value: &str) -> bool {
+    pub(crate) fn is(&self, key: &str, value: &str) -> bool {
         self.tags.get(key).is_some_and(|have| have == value)
     }
 
-    pub fn is_drivable(&self) -> bool {
+    pub(crate) fn is_drivable(&self) -> bool {
         let classes = [
             "motorway",
             "trunk",
@@ -234,7 +234,7 @@ impl Way {
         class.is_some_and(|class| classes.contains(&class)) && !self.is("access", "no")
     }
 
-    pub fn called(&self) -> String {
+    pub(crate) fn called(&self) -> String {
         let keys = ["ref", "name", "destination"];
         keys.iter()
             .filter_map(|key| self.tags.get(*key).cloned())
@@ -244,13 +244,13 @@ impl Way {
 }
 
 /// Metres between two points, on the plane that touches the earth between them.
-pub fn metres(a: LatLng, b: LatLng) -> f64 {
+pub(crate) fn metres(a: LatLng, b: LatLng) -> f64 {
     let scale = ((a.0 + b.0) / 2.0).to_radians().cos();
     ((a.0 - b.0).hypot((a.1 - b.1) * scale)) * 111_195.0
 }
 
 /// Degrees clockwise from north, from `a` to `b`.
-pub fn bearing(a: LatLng, b: LatLng) -> f64 {
+pub(crate) fn bearing(a: LatLng, b: LatLng) -> f64 {
     let east = (b.1 - a.1) * ((a.0 + b.0) / 2.0).to_radians().cos();
     east.atan2(b.0 - a.0).to_degrees().rem_euclid(360.0)
 }
