@@ -14,6 +14,7 @@ import { BaseMap } from './map/base';
 import { Follow } from './map/follow';
 import { Overlay } from './map/overlay';
 import { PlainMap } from './map/plain';
+import { TrailLayer } from './map/trail';
 import type { View, ViewEvents } from './map/view';
 import { ThemeChoice } from './media';
 import { CompanyTable } from './panels/companies';
@@ -35,6 +36,7 @@ const companies = new Companies();
 const [lng, lat] = config.map.center;
 const store = new Store({ lng, lat }, companies, performance.now());
 const totals = new Totals();
+const trail = new TrailLayer(store.originX, store.originY);
 const inbox = new Inbox(config.topicPrefix, store, totals);
 const theme = new ThemeChoice();
 
@@ -64,6 +66,7 @@ const layout = new Layout(document.getElementById('app')!, config, {
   companies: table.element,
   vehicle: card.element,
   theme: themeSwitch(theme),
+  trail: trail.element,
 });
 
 const events: ViewEvents = {
@@ -85,7 +88,7 @@ const view = openMap();
 const follow = new Follow(view, store, () => {
   layout.setFollowing(follow.plate !== undefined);
   if (overlay) overlay.selected = follow.plate;
-  if (follow.plate === undefined) view.setTrail(undefined);
+  if (follow.plate === undefined) trail.show(undefined);
   remember();
   refresh();
 });
@@ -100,6 +103,7 @@ view.fit(false);
 overlay = new Overlay(layout.canvas, view, store, companies);
 overlay.dark = theme.dark;
 overlay.beforeFrame = (nowMs) => follow.step(nowMs);
+overlay.afterPaint = (camera) => trail.paint(camera);
 overlay.start();
 theme.onChange((dark) => {
   view.setDark(dark);
@@ -176,7 +180,7 @@ function refreshFollowed(now: number): void {
         },
   );
   if (follow.plate === undefined) return;
-  view.setTrail(
+  trail.show(
     latest && {
       points: store.trail(follow.plate, now),
       destination: latest.position.destination,

@@ -212,7 +212,7 @@ export class Store {
 
   /**
    * The way the vehicle has come, oldest first, up to where it was drawn when its newest message came: the trail never
-   * runs ahead of the vehicle.
+   * runs ahead of the vehicle. Mercator offsets from the origin.
    */
   trail(plate: string, nowMs: number): [number, number][] {
     const slot = this.#slotOf.get(plate);
@@ -221,7 +221,7 @@ export class Store {
     const drawn = this.motion[at + FROM_TIME]! - this.#vehicles[slot]!.clock.interval * PLAYOUT_INTERVALS;
     const points = this.trails.points(slot, this.seconds(nowMs), drawn);
     points.push([this.motion[at + FROM_X]!, this.motion[at + FROM_Y]!]);
-    return points.map(([x, y]) => [lngOf(x + this.originX), latOf(y + this.originY)]);
+    return points;
   }
 
   /** Known plates that hold `query`, those that start with it first. */

@@ -1,8 +1,6 @@
 // The base map: MapLibre, flat, with everything from this server.
 
-import type { FeatureCollection } from 'geojson';
 import {
-  GeoJSONSource,
   LngLat,
   Map as MapLibre,
   type MapMouseEvent,
@@ -15,10 +13,9 @@ import { type Camera, scaleOf } from '../core/camera';
 import { mercatorX, mercatorY, type LngLat as Place } from '../core/mercator';
 import { calm, interfaceScale } from '../media';
 import { fontFaces } from './fonts';
-import { BELOW_LABELS, baseStyle } from './style';
-import type { Padding, Trail, View, ViewEvents } from './view';
+import { baseStyle } from './style';
+import type { Padding, View, ViewEvents } from './view';
 
-const TRAIL = 'trail';
 /** Share of the map's extent by which the centre may leave it. */
 const MARGIN = 0.1;
 const FLIGHT_MS = 900;
@@ -33,7 +30,6 @@ export class BaseMap implements View {
   #events: ViewEvents;
   #behind = true;
   #flight: { center: Place; zoom?: number } | undefined;
-  #trail: Trail | undefined;
   #padding: Padding = { top: 0, right: 0, bottom: 0, left: 0 };
 
   /** Throws where there is no WebGL2. */
@@ -153,16 +149,9 @@ export class BaseMap implements View {
     this.#map.setStyle(style(dark, this.#config.bounds), { diff: false });
   }
 
-  setTrail(trail: Trail | undefined): void {
-    this.#trail = trail;
-    const source = this.#map.getSource(TRAIL);
-    if (source instanceof GeoJSONSource) source.setData(geoJson(trail));
-  }
-
   #listen(): void {
     const map = this.#map;
     const events = this.#events;
-    map.on('style.load', () => this.#addTrail());
     map.on('move', () => {
       this.#behind = true;
     });
@@ -184,54 +173,11 @@ export class BaseMap implements View {
       if (event.key.startsWith('Arrow')) events.panned();
     });
   }
-
-  #addTrail(): void {
-    const map = this.#map;
-    if (map.getSource(TRAIL)) return;
-    map.addSource(TRAIL, { type: 'geojson', data: geoJson(this.#trail) });
-    const below = map.getLayer(BELOW_LABELS) ? BELOW_LABELS : undefined;
-    map.addLayer(
-      {
-        id: 'trail-line',
-        type: 'line',
-        source: TRAIL,
-        filter: ['==', ['geometry-type'], 'LineString'],
-        layout: { 'line-cap': 'round', 'line-join': 'round' },
-        paint: { 'line-color': ['get', 'color'], 'line-width': 5, 'line-opacity': 0.55 },
-      },
-      below,
-    );
-    map.addLayer({
-      id: 'trail-destination',
-      type: 'circle',
-      source: TRAIL,
-      filter: ['==', ['geometry-type'], 'Point'],
-      paint: {
-        'circle-radius': 6,
-        'circle-color': '#ffffff',
-        'circle-stroke-color': ['get', 'color'],
-        'circle-stroke-width': 4,
-      },
-    });
-  }
 }
 
 function style(dark: boolean, bounds: Config['map']['bounds']): StyleSpecification {
   const tiles = new URL('/tiles.json', location.origin).href;
   return baseStyle({ dark, tiles, bounds, fonts: fontFaces(), textScale: interfaceScale() });
-}
-
-function geoJson(trail: Trail | undefined): FeatureCollection {
-  if (!trail) return { type: 'FeatureCollection', features: [] };
-  const properties = { color: trail.color };
-  const { lng, lat } = trail.destination;
-  return {
-    type: 'FeatureCollection',
-    features: [
-      { type: 'Feature', properties, geometry: { type: 'LineString', coordinates: trail.points } },
-      { type: 'Feature', properties, geometry: { type: 'Point', coordinates: [lng, lat] } },
-    ],
-  };
 }
 
 function clamp(value: number, low: number, high: number): number {

@@ -9,8 +9,10 @@ import type { View } from './view';
 const FOLLOW_ZOOM = 15.5;
 /** The camera closes in by 1/e in so long. */
 const EASE_S = 0.12;
-/** Below this frame rate the map paints too slowly to move with every frame: then in steps. */
+/** A map that takes longer for a frame can't move with every one: the camera then goes in steps. */
 const SLOW_FRAME_MS = 90;
+/** So many moved frames tell. */
+const FRAMES_TO_JUDGE = 5;
 /** Share of the smaller side of the screen that the vehicle may go from the centre before a step. */
 const LEASH = 0.22;
 const STEP_PAUSE_MS = 1_000;
@@ -23,7 +25,8 @@ export class Follow {
   #store: Store;
   #changed: () => void;
   #lastMs = 0;
-  #frameMs = 16;
+  #frameMs = 0;
+  #frames = 0;
   #nextStepMs = 0;
 
   constructor(view: View, store: Store, changed: () => void) {
@@ -34,6 +37,8 @@ export class Follow {
 
   start(plate: string, zoom?: number): void {
     this.plate = plate;
+    this.#frameMs = 0;
+    this.#frames = 0;
     this.#view.holdCentre(true);
     const shown = this.#store.shown(plate, performance.now());
     if (shown) this.#view.flyTo(shown, zoom ?? Math.max(FOLLOW_ZOOM, this.#view.zoom()));
@@ -52,24 +57,27 @@ export class Follow {
     const elapsedMs = nowMs - this.#lastMs;
     this.#lastMs = nowMs;
     if (this.plate === undefined || elapsedMs > 1_000) return;
-    this.#frameMs += (elapsedMs - this.#frameMs) * 0.1;
     if (this.#view.isBusy()) return;
     const shown = this.#store.shown(this.plate, nowMs);
     if (!shown) return;
-    this.#approach(shown, nowMs, elapsedMs / 1000);
+    this.#approach(shown, nowMs, elapsedMs);
   }
 
-  #approach(shown: LngLat, nowMs: number, elapsed: number): void {
+  #approach(shown: LngLat, nowMs: number, elapsedMs: number): void {
     const camera = this.#view.camera();
     const x = mercatorX(shown.lng);
     const y = mercatorY(shown.lat);
     const awayPx = Math.hypot(x - camera.x, y - camera.y) * camera.scale;
-    if (calm() || this.#frameMs > SLOW_FRAME_MS) {
+    // Judged once per follow: in steps the frames are quick again, and it would go back and forth.
+    const slow = this.#frames >= FRAMES_TO_JUDGE && this.#frameMs > SLOW_FRAME_MS;
+    if (calm() || slow) {
       if (awayPx < Math.min(innerWidth, innerHeight) * LEASH || nowMs < this.#nextStepMs) return;
       this.#nextStepMs = nowMs + STEP_PAUSE_MS;
       this.#view.centre(shown);
     } else if (awayPx > SLACK_PX) {
-      const share = 1 - Math.exp(-elapsed / EASE_S);
+      this.#frames++;
+      this.#frameMs += (elapsedMs - this.#frameMs) / Math.min(this.#frames, FRAMES_TO_JUDGE);
+      const share = 1 - Math.exp(-elapsedMs / 1000 / EASE_S);
       this.#view.centre({
         lng: lngOf(camera.x + (x - camera.x) * share),
         lat: latOf(camera.y + (y - camera.y) * share),

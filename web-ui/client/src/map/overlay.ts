@@ -18,6 +18,8 @@ const AT_THE_END_S = 3_600;
 export class Overlay {
   /** Called once per frame, before painting, with the page time in ms. */
   beforeFrame: (nowMs: number) => void = () => {};
+  /** Called with each picture, to lay other things where the camera is. */
+  afterPaint: (camera: Camera) => void = () => {};
   selected: string | undefined;
   dark = false;
   readonly usesWebGl: boolean;
@@ -63,6 +65,7 @@ export class Overlay {
       selected: this.selected === undefined ? undefined : this.#store.slotOf(this.selected),
       dark: this.dark,
     });
+    this.afterPaint(camera);
   }
 
   /** Frames painted per second. */

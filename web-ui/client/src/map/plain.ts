@@ -89,8 +89,6 @@ export class PlainMap implements View {
 
   setDark(): void {}
 
-  setTrail(): void {}
-
   #listen(): void {
     const element = this.#element;
     let held: { x: number; y: number; moved: boolean } | undefined;

@@ -14,7 +14,7 @@ export interface StyleInput {
   textScale: number;
 }
 
-/** Layers of one's own go below this one: over the streets, under the names. */
+/** The map's end is drawn below this layer: over the streets, under the names. */
 export const BELOW_LABELS = 'slot-below-labels';
 
 const LIGHT = {
@@ -35,6 +35,7 @@ const LIGHT = {
   roadTrunkBg: '#dccfae',
   roadMotorway: '#f9e7c2',
   roadMotorwayBg: '#d8bf8b',
+  transitFoot: '#f7f5f1',
   label: '#4a4d55',
   labelHalo: '#ffffffd9',
   labelWater: '#4d7691',
@@ -60,6 +61,7 @@ const DARK = {
   roadTrunkBg: '#1a1f26',
   roadMotorway: '#57534b',
   roadMotorwayBg: '#1a1f26',
+  transitFoot: '#2b323c',
   label: '#b4bdca',
   labelHalo: '#161b21e6',
   labelWater: '#6f95b0',
@@ -74,8 +76,16 @@ export function baseStyle({ dark, tiles, fonts, bounds, textScale }: StyleInput)
     theme: dark ? 'muted-dark' : 'muted',
     colors: dark ? DARK : LIGHT,
     urls: { osm: tiles },
-    // Symbols come from sprites that npm doesn't carry.
-    layers: { pois: false, markings: false, icons: false, sites: false, transit: { stops: false } },
+    // What has symbols takes them from sprites that npm doesn't carry.
+    layers: {
+      pois: false,
+      markings: false,
+      icons: false,
+      sites: false,
+      transit: { stops: false },
+      // Where every pavement is mapped, the streets drown in them.
+      roads: { footway: false, steps: false },
+    },
     text: { scale: textScale },
     sky: false,
     projection: 'mercator',

@@ -44,12 +44,4 @@ export interface View {
   holdCentre(hold: boolean): void;
   setPadding(padding: Padding): void;
   setDark(dark: boolean): void;
-  /** The way the followed vehicle has come and where it goes; none clears it. */
-  setTrail(trail: Trail | undefined): void;
-}
-
-export interface Trail {
-  points: [number, number][];
-  destination: LngLat;
-  color: string;
 }

@@ -13,6 +13,7 @@ export interface Parts {
   companies: HTMLElement;
   vehicle: HTMLElement;
   theme: HTMLElement;
+  trail: SVGElement;
 }
 
 /** From here on the panel is a column beside the map; below it, a sheet. As in styles/phone.css. */
@@ -64,6 +65,7 @@ export class Layout {
     });
     root.append(
       this.map,
+      parts.trail,
       this.canvas,
       h('div', { class: 'panel' }, this.#top, this.#sheet),
       parts.vehicle,
