@@ -22,6 +22,7 @@ mod log;
 mod node;
 mod producer_ids;
 mod server;
+mod storage;
 mod topics;
 mod transactions;
 

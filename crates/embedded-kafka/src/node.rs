@@ -70,15 +70,14 @@ impl Node {
         }
     }
 
-    /// Brings appended records to the disk, for ever.
+    /// Brings appended records to the disk, for ever; sleeps while there are none.
     pub(crate) async fn run_flush(self: Arc<Self>) {
         let Some(interval) = self.config.flush_interval else {
             return;
         };
-        let mut interval = tokio::time::interval(interval);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            interval.tick().await;
+            self.topics.unsynced.notified().await;
+            tokio::time::sleep(interval).await;
             self.clone().blocking(Node::sync).await;
         }
     }
@@ -145,7 +144,7 @@ fn cluster_id(path: &std::path::Path) -> io::Result<String> {
         Ok(id) => Ok(id.trim().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = uuid::Uuid::new_v4().simple().to_string();
-            crate::log::partition::write_atomically(path, id.as_bytes())?;
+            crate::storage::write_atomically(path, id.as_bytes())?;
             Ok(id)
         }
         Err(error) => Err(error),

@@ -1,13 +1,12 @@
 //! Producer ids, never given twice: partitions know producers by them.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
 use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
 
-use crate::log::partition::{storage_error, write_atomically};
+use crate::storage::{read_number, storage_error, write_atomically};
 
 /// Ids reserved by one write: so many may be skipped at a restart.
 const BLOCK: i64 = 1000;
@@ -21,16 +20,7 @@ pub(crate) struct ProducerIds {
 
 impl ProducerIds {
     pub(crate) fn open(path: PathBuf) -> io::Result<ProducerIds> {
-        let reserved = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map_err(|_| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} does not hold a number", path.display()),
-                )
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
+        let reserved = read_number(&path)?.unwrap_or(0);
         Ok(ProducerIds {
             path,
             state: Mutex::new((reserved, reserved)),

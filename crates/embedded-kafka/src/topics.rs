@@ -9,10 +9,11 @@ use std::sync::Arc;
 use kafka_protocol::ResponseError;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::log::partition::{storage_error, write_atomically};
 use crate::log::{LogConfig, Partition};
+use crate::storage::{storage_error, write_atomically};
 
 /// Partitions on the node, internal ones too: each costs a directory, a file and some kilobytes.
 const PARTITIONS_MAX: usize = 10_000;
@@ -69,7 +70,7 @@ impl Topic {
         Ok(())
     }
 
-    fn load(dir: PathBuf, name: String) -> io::Result<Topic> {
+    fn load(dir: PathBuf, name: String, unsynced: &Arc<Notify>) -> io::Result<Topic> {
         let describe = |error: String| {
             io::Error::new(io::ErrorKind::InvalidData, format!("topic {name}: {error}"))
         };
@@ -77,7 +78,9 @@ impl Topic {
         let stored: Stored =
             serde_json::from_str(&text).map_err(|error| describe(error.to_string()))?;
         let config = LogConfig::new(stored.config).map_err(describe)?;
-        let open = |index: usize| Partition::open(dir.join(index.to_string())).map(Arc::new);
+        let open = |index: usize| {
+            Partition::open(dir.join(index.to_string()), unsynced.clone()).map(Arc::new)
+        };
         let partitions = (0..stored.partitions)
             .map(open)
             .collect::<io::Result<_>>()?;
@@ -109,6 +112,8 @@ fn store(dir: &Path, id: Uuid, partitions: usize, config: &LogConfig) -> io::Res
 pub(crate) struct Topics {
     dir: PathBuf,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
+    /// Notified when a partition has something to bring to the disk.
+    pub(crate) unsynced: Arc<Notify>,
 }
 
 /// Why a topic is not created: the code for the client and the words for its user.
@@ -118,6 +123,7 @@ impl Topics {
     /// Opens every topic below `dir` and recovers its logs.
     pub(crate) fn open(dir: PathBuf) -> io::Result<Topics> {
         fs::create_dir_all(&dir)?;
+        let unsynced = Arc::new(Notify::new());
         let mut topics = BTreeMap::new();
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
@@ -129,7 +135,7 @@ impl Topics {
                 continue;
             };
             if check_name(&name).is_ok() && path.join("topic.json").exists() {
-                topics.insert(name.clone(), Arc::new(Topic::load(path, name)?));
+                topics.insert(name.clone(), Arc::new(Topic::load(path, name, &unsynced)?));
             } else {
                 fs::remove_dir_all(&path)?; // deleted, or never finished
             }
@@ -137,6 +143,7 @@ impl Topics {
         Ok(Topics {
             dir,
             topics: RwLock::new(topics),
+            unsynced,
         })
     }
 
@@ -185,7 +192,7 @@ impl Topics {
         let id = Uuid::new_v4();
         let made = fs::create_dir_all(&dir)
             .and_then(|()| store(&dir, id, partitions as usize, &config))
-            .and_then(|()| Topic::load(dir, name.to_owned()));
+            .and_then(|()| Topic::load(dir, name.to_owned(), &self.unsynced));
         let topic =
             Arc::new(made.map_err(|error| (storage_error(error), "storage failed".into()))?);
         topics.insert(name.to_owned(), topic.clone());
@@ -216,7 +223,8 @@ impl Topics {
         let mut grown = partitions.clone();
         for index in partitions.len()..count as usize {
             grown.push(Arc::new(
-                Partition::open(topic.dir.join(index.to_string())).map_err(storage)?,
+                Partition::open(topic.dir.join(index.to_string()), self.unsynced.clone())
+                    .map_err(storage)?,
             ));
         }
         store(&topic.dir, topic.id, grown.len(), &topic.config()).map_err(storage)?;

@@ -1,5 +1,7 @@
 //! Disk stays bounded: retention, compaction, deletion of records.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! What was acknowledged is there after `kill -9`, and a torn tail is cut off.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 mod common;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! Consumer groups: members share the partitions, and committed offsets stay.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! The wire itself: what is no request, too long, unknown, or too much.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 mod common;
 
 use std::io::{ErrorKind, Read, Write};

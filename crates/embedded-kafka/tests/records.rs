@@ -1,5 +1,7 @@
 //! Produce and consume: what goes in comes out, once and in order.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! Transactions: all or nothing for readers of committed records, and one living producer per transactional id.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 mod common;
 
 use std::time::Duration;

@@ -13,8 +13,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Call, text};
 use crate::log::LogConfig;
 use crate::log::config::{KEYS, Key, Kind};
-use crate::log::partition::storage_error;
 use crate::node::NODE_ID;
+use crate::storage::storage_error;
 use crate::topics::{Refusal, Topic};
 
 const TOPIC: i8 = 2;

@@ -16,7 +16,7 @@ use crate::log::partition::Read;
 use crate::log::{Isolation, Partition};
 
 /// Records in one answer, whatever the client asks for (but at least one batch): bounds the memory of a connection.
-const RESPONSE_BYTES_MAX: usize = 16 << 20;
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// Longest wait, whatever the client asks for.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 

@@ -8,6 +8,7 @@ use kafka_protocol::messages::offset_fetch_response::*;
 use kafka_protocol::messages::txn_offset_commit_response::*;
 use kafka_protocol::messages::*;
 
+use super::transactions::named_for;
 use super::{Call, code, string, text, topic_name};
 use crate::groups::{Committed, Place};
 use crate::transactions::Producer;
@@ -16,129 +17,137 @@ pub(super) fn offset_commit(call: &Call<'_>, request: OffsetCommitRequest) -> Of
     let groups = &call.node.groups;
     let generation = request.generation_id_or_member_epoch;
     let group = groups.check_commit(&request.group_id, &request.member_id, generation);
-    let mut accepted = Vec::new();
-    let mut checked = Vec::new();
+    let mut commit = Commit::new(call, group);
     for topic in request.topics {
-        let mut partitions = Vec::new();
-        for partition in topic.partitions {
-            let metadata = string(&partition.committed_metadata);
-            let committed = Committed::new(
-                partition.committed_offset,
-                partition.committed_leader_epoch,
-                metadata,
-            );
-            let result = check(
-                call,
-                &group,
-                &topic.name,
-                partition.partition_index,
-                committed,
-            );
-            partitions.push((partition.partition_index, accept(&mut accepted, result)));
+        for it in topic.partitions {
+            let metadata = string(&it.committed_metadata);
+            let committed =
+                Committed::new(it.committed_offset, it.committed_leader_epoch, metadata);
+            commit.add(&topic.name, it.partition_index, committed);
         }
-        checked.push((topic.name, partitions));
     }
-    let stored = if accepted.is_empty() {
-        Ok(())
-    } else {
-        groups.commit(&request.group_id, accepted)
-    };
-    let respond = |(name, partitions): (TopicName, Vec<(i32, Result<(), ResponseError>)>)| {
-        let partition = |(index, result): (i32, Result<(), ResponseError>)| {
+    let topic = |(name, partitions): (TopicName, Vec<Outcome>)| {
+        let partition = |(index, error): Outcome| {
             OffsetCommitResponsePartition::default()
                 .with_partition_index(index)
-                .with_error_code(code(&result.and(stored)))
+                .with_error_code(error)
         };
+        let partitions = partitions.into_iter().map(partition).collect();
         OffsetCommitResponseTopic::default()
             .with_name(name)
-            .with_partitions(partitions.into_iter().map(partition).collect())
+            .with_partitions(partitions)
     };
-    OffsetCommitResponse::default().with_topics(checked.into_iter().map(respond).collect())
+    let outcomes = commit.store(|offsets| groups.commit(&request.group_id, offsets));
+    OffsetCommitResponse::default().with_topics(outcomes.into_iter().map(topic).collect())
 }
 
 pub(super) fn txn_offset_commit(
     call: &Call<'_>,
     request: TxnOffsetCommitRequest,
 ) -> TxnOffsetCommitResponse {
+    let (group_id, member_id) = (&request.group_id, &request.member_id);
+    // Since version 3 a consumer says who it is; before, and outside of a group, it says nothing.
+    let group = match request.generation_id >= 0 || !member_id.is_empty() {
+        true => call
+            .node
+            .groups
+            .check_commit(group_id, member_id, request.generation_id),
+        false => Ok(()),
+    };
+    let mut commit = Commit::new(call, group);
+    for topic in request.topics {
+        for it in topic.partitions {
+            let metadata = string(&it.committed_metadata);
+            let committed =
+                Committed::new(it.committed_offset, it.committed_leader_epoch, metadata);
+            commit.add(&topic.name, it.partition_index, committed);
+        }
+    }
+    let topic = |(name, partitions): (TopicName, Vec<Outcome>)| {
+        let partition = |(index, error): Outcome| {
+            TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(error)
+        };
+        let partitions = partitions.into_iter().map(partition).collect();
+        TxnOffsetCommitResponseTopic::default()
+            .with_name(name)
+            .with_partitions(partitions)
+    };
     let producer = Producer {
         id: *request.producer_id,
         epoch: request.producer_epoch,
     };
-    // Since version 3 a consumer says who it is; before, and outside of a group, it says nothing.
-    let is_member = request.generation_id >= 0 || !request.member_id.is_empty();
-    let group = match is_member {
-        true => call.node.groups.check_commit(
-            &request.group_id,
-            &request.member_id,
-            request.generation_id,
-        ),
-        false => Ok(()),
-    };
-    let mut accepted = Vec::new();
-    let mut checked = Vec::new();
-    for topic in request.topics {
-        let mut partitions = Vec::new();
-        for partition in topic.partitions {
-            let metadata = string(&partition.committed_metadata);
-            let committed = Committed::new(
-                partition.committed_offset,
-                partition.committed_leader_epoch,
-                metadata,
-            );
-            let result = check(
-                call,
-                &group,
-                &topic.name,
-                partition.partition_index,
-                committed,
-            );
-            partitions.push((partition.partition_index, accept(&mut accepted, result)));
+    let outcomes = commit.store(|offsets| {
+        let stored = call.node.transactions.commit_offsets(
+            &request.transactional_id,
+            producer,
+            group_id,
+            offsets,
+        );
+        stored.map_err(|error| named_for(error, call.version, 3))
+    });
+    TxnOffsetCommitResponse::default().with_topics(outcomes.into_iter().map(topic).collect())
+}
+
+/// A partition and its error code.
+type Outcome = (i32, i16);
+
+/// Offsets on their way: those that may be committed, and what became of each.
+struct Commit<'a> {
+    call: &'a Call<'a>,
+    group: Result<(), ResponseError>,
+    accepted: Vec<(Place, Committed)>,
+    outcomes: Vec<(TopicName, Vec<Outcome>)>,
+}
+
+impl<'a> Commit<'a> {
+    fn new(call: &'a Call<'a>, group: Result<(), ResponseError>) -> Commit<'a> {
+        Commit {
+            call,
+            group,
+            accepted: Vec::new(),
+            outcomes: Vec::new(),
         }
-        checked.push((topic.name, partitions));
     }
-    let stored = match accepted.is_empty() {
-        true => Ok(()),
-        false => {
-            let transactions = &call.node.transactions;
-            transactions.commit_offsets(
-                &request.transactional_id,
-                producer,
-                &request.group_id,
-                accepted,
-            )
+
+    fn add(&mut self, topic: &TopicName, index: i32, committed: Result<Committed, ResponseError>) {
+        let is_there = self.call.node.topics.partition(topic, index).is_some();
+        let place = is_there
+            .then(|| (topic.to_string(), index))
+            .ok_or(ResponseError::UnknownTopicOrPartition);
+        let result = self
+            .group
+            .and(place)
+            .and_then(|place| Ok((place, committed?)));
+        let outcome = (index, code(&result));
+        self.accepted.extend(result);
+        match self.outcomes.last_mut().filter(|(last, _)| last == topic) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => self.outcomes.push((topic.clone(), vec![outcome])),
         }
-    };
-    let stored = stored.map_err(|error| super::transactions::named_for(error, call.version, 3));
-    let respond = |(name, partitions): (TopicName, Vec<(i32, Result<(), ResponseError>)>)| {
-        let partition = |(index, result): (i32, Result<(), ResponseError>)| {
-            TxnOffsetCommitResponsePartition::default()
-                .with_partition_index(index)
-                .with_error_code(code(&result.and(stored)))
+    }
+
+    /// Commits all that may be, in one step; if that fails it fails for all of them.
+    fn store(
+        self,
+        store: impl FnOnce(Vec<(Place, Committed)>) -> Result<(), ResponseError>,
+    ) -> Vec<(TopicName, Vec<Outcome>)> {
+        let stored = if self.accepted.is_empty() {
+            Ok(())
+        } else {
+            store(self.accepted)
         };
-        TxnOffsetCommitResponseTopic::default()
-            .with_name(name)
-            .with_partitions(partitions.into_iter().map(partition).collect())
-    };
-    TxnOffsetCommitResponse::default().with_topics(checked.into_iter().map(respond).collect())
-}
-
-fn check(
-    call: &Call<'_>,
-    group: &Result<(), ResponseError>,
-    topic: &str,
-    index: i32,
-    committed: Result<Committed, ResponseError>,
-) -> Result<(Place, Committed), ResponseError> {
-    (*group)?;
-    call.node
-        .topics
-        .partition(topic, index)
-        .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    Ok(((topic.to_owned(), index), committed?))
-}
-
-fn accept<T>(accepted: &mut Vec<T>, result: Result<T, ResponseError>) -> Result<(), ResponseError> {
-    result.map(|offset| accepted.push(offset))
+        let mut outcomes = self.outcomes;
+        for (_, error) in outcomes
+            .iter_mut()
+            .flat_map(|(_, outcomes)| outcomes)
+            .filter(|(_, error)| *error == 0)
+        {
+            *error = code(&stored);
+        }
+        outcomes
+    }
 }
 
 pub(super) fn offset_fetch(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {

@@ -7,7 +7,7 @@ use kafka_protocol::messages::*;
 
 use super::Call;
 use crate::log::Isolation;
-use crate::log::partition::storage_error;
+use crate::storage::storage_error;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use embedded_kafka::{Config, Error, Server};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// One-node Kafka-protocol server.
 #[derive(Debug, Parser)]

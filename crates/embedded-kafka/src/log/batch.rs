@@ -12,16 +12,14 @@
 //! cover, are filled in (and the timestamp where the topic wants the append time).
 //! Source: <https://kafka.apache.org/documentation/#recordbatch>.
 
-use std::borrow::Cow;
-use std::io::Read;
-
 use kafka_protocol::ResponseError;
+
+use super::compression::payload;
+use super::records::{Record, put_varint, records};
 
 pub(crate) const HEADER_BYTES: usize = 61;
 /// Base offset and length: what comes before the part that `length` counts.
 pub(crate) const LENGTH_OVERHEAD: usize = 12;
-/// A compressed batch may not unfold to more than this. A guess: 64 times the default message size.
-const DECOMPRESSED_BYTES_MAX: u64 = 64 << 20;
 
 const COMPRESSION: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
@@ -114,17 +112,6 @@ impl Header {
     }
 }
 
-/// One record inside a batch, still in its bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Record<'a> {
-    /// The record as it is stored, with its length.
-    pub(crate) raw: &'a [u8],
-    pub(crate) timestamp_delta: i64,
-    pub(crate) offset_delta: i32,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-}
-
 /// The one batch of a produce request, checked: exact length, checksum, counts, every record inside its bounds.
 pub(crate) fn validate(bytes: &[u8], keys_required: bool) -> Result<Header, ResponseError> {
     let header = Header::parse(bytes).ok_or(ResponseError::CorruptMessage)?;
@@ -143,9 +130,9 @@ pub(crate) fn validate(bytes: &[u8], keys_required: bool) -> Result<Header, Resp
     if header.codec() > 4 {
         return Err(ResponseError::UnsupportedCompressionType);
     }
-    let payload = payload(&header, bytes).ok_or(ResponseError::CorruptMessage)?;
+    let unfolded = payload(&header, bytes).ok_or(ResponseError::CorruptMessage)?;
     let mut expected = 0;
-    for record in records(&payload) {
+    for record in records(&unfolded) {
         let record = record.ok_or(ResponseError::CorruptMessage)?;
         if record.offset_delta != expected || (keys_required && record.key.is_none()) {
             return Err(ResponseError::InvalidRecord);
@@ -162,133 +149,6 @@ pub(crate) fn validate(bytes: &[u8], keys_required: bool) -> Result<Header, Resp
 /// Whether the checksum of a whole batch is right.
 pub(crate) fn checksum_fits(bytes: &[u8]) -> bool {
     array(bytes, 17).map(u32::from_be_bytes) == bytes.get(21..).map(crc32c::crc32c)
-}
-
-/// The records of a whole batch, decompressed; `None` if they do not decompress or unfold to too much.
-pub(crate) fn payload<'a>(header: &Header, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-    let raw = bytes.get(HEADER_BYTES..header.total_bytes)?;
-    match header.codec() {
-        0 => Some(Cow::Borrowed(raw)),
-        1 => read_bounded(flate2::read::MultiGzDecoder::new(raw)),
-        2 => unsnap(raw),
-        3 => read_bounded(lz4::Decoder::new(raw).ok()?),
-        4 => read_bounded(zstd::stream::read::Decoder::new(raw).ok()?),
-        _ => None,
-    }
-}
-
-fn read_bounded(source: impl Read) -> Option<Cow<'static, [u8]>> {
-    let mut out = Vec::new();
-    source
-        .take(DECOMPRESSED_BYTES_MAX + 1)
-        .read_to_end(&mut out)
-        .ok()?;
-    (out.len() as u64 <= DECOMPRESSED_BYTES_MAX).then_some(Cow::Owned(out))
-}
-
-/// Snappy comes raw (librdkafka) or in the blocks of snappy-java, each after its length.
-fn unsnap(raw: &[u8]) -> Option<Cow<'static, [u8]>> {
-    const JAVA_MAGIC: &[u8] = b"\x82SNAPPY\x00";
-    const JAVA_HEADER_BYTES: usize = 16;
-    let mut out = Vec::new();
-    let mut unfold = |block: &[u8]| {
-        let len = snap::raw::decompress_len(block).ok()?;
-        // Snappy cannot make more than 64 bytes of 2 (a copy element), so a claim beyond that is a lie.
-        if len > block.len().saturating_mul(64) || (out.len() + len) as u64 > DECOMPRESSED_BYTES_MAX
-        {
-            return None;
-        }
-        out.extend(snap::raw::Decoder::new().decompress_vec(block).ok()?);
-        Some(())
-    };
-    if raw.starts_with(JAVA_MAGIC) {
-        let mut rest = raw.get(JAVA_HEADER_BYTES..)?;
-        while !rest.is_empty() {
-            let len = u32::from_be_bytes(array(rest, 0)?) as usize;
-            unfold(rest.get(4..4usize.checked_add(len)?)?)?;
-            rest = &rest[4 + len..];
-        }
-    } else {
-        unfold(raw)?;
-    }
-    Some(Cow::Owned(out))
-}
-
-/// Walks the records of a decompressed payload; a `None` ends the walk: the bytes are not records.
-pub(crate) fn records(payload: &[u8]) -> impl Iterator<Item = Option<Record<'_>>> {
-    let mut rest = Some(payload);
-    std::iter::from_fn(move || {
-        let bytes = rest.filter(|bytes| !bytes.is_empty())?;
-        match split_record(bytes) {
-            Some((record, after)) => {
-                rest = Some(after);
-                Some(Some(record))
-            }
-            None => {
-                rest = None;
-                Some(None)
-            }
-        }
-    })
-}
-
-fn split_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
-    let mut cursor = bytes;
-    let len = usize::try_from(varint(&mut cursor)?).ok()?;
-    let prefix = bytes.len() - cursor.len();
-    let (raw, after) = bytes.split_at_checked(prefix.checked_add(len)?)?;
-    let mut body = raw.get(prefix + 1..)?; // after the record's attributes, which are unused
-    let timestamp_delta = varint(&mut body)?;
-    let offset_delta = i32::try_from(varint(&mut body)?).ok()?;
-    let key = nullable(&mut body)?;
-    let value = nullable(&mut body)?;
-    for _ in 0..usize::try_from(varint(&mut body)?).ok()? {
-        nullable(&mut body)??; // the header's name
-        nullable(&mut body)?;
-    }
-    body.is_empty().then_some((
-        Record {
-            raw,
-            timestamp_delta,
-            offset_delta,
-            key,
-            value,
-        },
-        after,
-    ))
-}
-
-fn nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    match varint(bytes)? {
-        -1 => Some(None),
-        len => {
-            let (value, rest) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
-            *bytes = rest;
-            Some(Some(value))
-        }
-    }
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
-        }
-    }
-    None
-}
-
-fn put_varint(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }
 
 /// A batch of our own, uncompressed, for the internal topics.
@@ -403,13 +263,16 @@ pub(crate) fn stamp(bytes: &mut [u8], header: &mut Header, now_ms: i64) {
     bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+    use crate::log::compression::DECOMPRESSED_BYTES_MAX;
 
     fn sample() -> Vec<u8> {
         build(
@@ -429,8 +292,8 @@ mod tests {
             (header.count, header.last_offset_delta, header.max_timestamp),
             (2, 1, 1_000)
         );
-        let payload = payload(&header, &bytes).unwrap();
-        let read: Vec<_> = records(&payload)
+        let unfolded = payload(&header, &bytes).unwrap();
+        let read: Vec<_> = records(&unfolded)
             .map(Option::unwrap)
             .map(|r| (r.key, r.value))
             .collect();

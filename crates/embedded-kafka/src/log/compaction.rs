@@ -10,76 +10,19 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
-
-use bytes::{BufMut, BytesMut};
-use kafka_protocol::compression::{Compressor, Gzip, Lz4, Snappy, Zstd};
+use std::path::PathBuf;
 
 use super::LogConfig;
-use super::batch::{self, Header, Record};
-use super::partition::{Partition, write_atomically};
+use super::batch::{self, Header};
+use super::checkpoint::Checkpoint;
+use super::compression::{compress, payload};
+use super::partition::Partition;
 use super::producers::Aborted;
+use super::records::{Record, records};
 use super::segment::{Segment, read_batch};
 
 /// Keys one pass learns, some 40 bytes each: it cleans up to where they fill the map, the next pass goes on from there.
 const KEYS_MAX: usize = 1 << 20;
-const CHECKPOINT: &str = "cleaned";
-
-/// How far the log is clean and since when, kept in a file of the partition.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Checkpoint {
-    /// `(offset, ms since the epoch)`, oldest first.
-    points: Vec<(i64, i64)>,
-    /// Tombstones before this offset are gone.
-    purged: i64,
-}
-
-impl Checkpoint {
-    /// A missing or unreadable file only makes the next pass start from the beginning.
-    pub(super) fn load(dir: &Path) -> Checkpoint {
-        let text = fs::read_to_string(dir.join(CHECKPOINT)).unwrap_or_default();
-        let parse = |line: &str| {
-            line.split_once(' ')
-                .and_then(|(o, t)| Some((o.parse().ok()?, t.parse().ok()?)))
-        };
-        Checkpoint {
-            points: text.lines().filter_map(parse).collect(),
-            purged: 0,
-        }
-    }
-
-    fn store(&self, dir: &Path) -> io::Result<()> {
-        let text: String = self
-            .points
-            .iter()
-            .map(|(offset, since)| format!("{offset} {since}\n"))
-            .collect();
-        write_atomically(&dir.join(CHECKPOINT), text.as_bytes())
-    }
-
-    fn cleaned_until(&self) -> i64 {
-        self.points.last().map_or(0, |&(offset, _)| offset)
-    }
-
-    /// Tombstones before this offset have been in the clean part for `retention_ms`.
-    fn expired_before(&self, retention_ms: i64, now: i64) -> i64 {
-        self.points
-            .iter()
-            .rev()
-            .find(|(_, since)| now - since >= retention_ms)
-            .map_or(0, |&(offset, _)| offset)
-    }
-
-    fn advance(&mut self, until: i64, purged: i64, retention_ms: i64, now: i64) {
-        self.purged = purged;
-        self.points.retain(|&(offset, _)| offset >= purged);
-        // A point for each 16th of the retention is exact enough, and bounds the list.
-        let bucket = |ms: i64| ms / (retention_ms / 16).max(1);
-        self.points
-            .pop_if(|&mut (_, since)| bucket(since) == bucket(now));
-        self.points.push((until, now));
-    }
-}
 
 /// A closed segment as a pass found it.
 struct Source {
@@ -242,8 +185,8 @@ impl Pass {
                 if header.last_offset() < clean || header.is_control() || self.is_aborted(header) {
                     return Ok(true);
                 }
-                let payload = batch::payload(header, bytes).ok_or(io::ErrorKind::InvalidData)?;
-                for record in batch::records(&payload).flatten() {
+                let unfolded = payload(header, bytes).ok_or(io::ErrorKind::InvalidData)?;
+                for record in records(&unfolded).flatten() {
                     if let Some(key) = record.key {
                         self.newest.insert(
                             self.hash(key),
@@ -278,8 +221,8 @@ impl Pass {
             }
             self.dropped_markers.push(header.base_offset);
         } else if !self.is_aborted(header) {
-            let payload = batch::payload(header, bytes).ok_or(io::ErrorKind::InvalidData)?;
-            for record in batch::records(&payload)
+            let unfolded = payload(header, bytes).ok_or(io::ErrorKind::InvalidData)?;
+            for record in records(&unfolded)
                 .flatten()
                 .filter(|record| self.wants(header, record))
             {
@@ -352,23 +295,6 @@ fn for_each_batch(
     Ok(())
 }
 
-fn compress(codec: i16, records: &[u8]) -> io::Result<BytesMut> {
-    let mut out = BytesMut::new();
-    let put = |buffer: &mut BytesMut| {
-        buffer.put_slice(records);
-        Ok(())
-    };
-    match codec {
-        1 => Gzip::compress(&mut out, put),
-        2 => Snappy::compress(&mut out, put),
-        3 => Lz4::compress(&mut out, put),
-        4 => Zstd::compress(&mut out, put),
-        _ => put(&mut out),
-    }
-    .map_err(io::Error::other)?;
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,7 +330,7 @@ mod tests {
     #[test]
     fn only_the_newest_of_each_key_stays_also_after_recovery() {
         let dir = tempfile::tempdir().unwrap();
-        let partition = Partition::open(dir.path().to_owned()).unwrap();
+        let partition = Partition::open(dir.path().to_owned(), Default::default()).unwrap();
         let config = config(&[
             ("segment.bytes", "1000"),
             ("min.cleanable.dirty.ratio", "0"),
@@ -422,7 +348,7 @@ mod tests {
         assert!(newest.values().all(|value| value.as_deref() == Some("99")));
         assert_eq!(partition.offsets().next, before.next);
         drop(partition);
-        let again = Partition::open(dir.path().to_owned()).unwrap();
+        let again = Partition::open(dir.path().to_owned(), Default::default()).unwrap();
         assert_eq!(contents(&again), after);
         assert_eq!(again.offsets().next, before.next);
     }
@@ -430,7 +356,7 @@ mod tests {
     #[test]
     fn a_tombstone_stays_for_its_retention_and_then_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let partition = Partition::open(dir.path().to_owned()).unwrap();
+        let partition = Partition::open(dir.path().to_owned(), Default::default()).unwrap();
         let config = config(&[
             ("min.cleanable.dirty.ratio", "0"),
             ("delete.retention.ms", "1000"),
@@ -462,7 +388,7 @@ mod tests {
     #[test]
     fn merged_segments_that_a_crash_left_behind_are_not_read_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let partition = Partition::open(dir.path().to_owned()).unwrap();
+        let partition = Partition::open(dir.path().to_owned(), Default::default()).unwrap();
         let config = config(&[("segment.bytes", "200"), ("min.cleanable.dirty.ratio", "0")]);
         for key in 0..20 {
             put(&partition, &config, &key.to_string(), Some("v"));
@@ -483,7 +409,7 @@ mod tests {
         fs::write(&leftover, bytes).unwrap();
         drop(partition);
         assert_eq!(
-            contents(&Partition::open(dir.path().to_owned()).unwrap()),
+            contents(&Partition::open(dir.path().to_owned(), Default::default()).unwrap()),
             before
         );
     }

@@ -1,11 +1,16 @@
 //! The log on disk: record batches in segments, one directory a partition.
 
 pub(crate) mod batch;
-pub(crate) mod compaction;
+mod checkpoint;
+mod compaction;
+mod compression;
 pub(crate) mod config;
 mod index;
 pub(crate) mod partition;
 mod producers;
+mod reading;
+mod records;
+mod retention;
 pub(crate) mod segment;
 
 pub(crate) use config::LogConfig;

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,14 +10,18 @@ use kafka_protocol::ResponseError;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::batch::{self, HEADER_BYTES, Header};
-use super::index::INTERVAL_BYTES;
+use super::LogConfig;
+use super::batch::{self, Header};
+use super::checkpoint::Checkpoint;
+use super::compression::payload;
 use super::producers::{Aborted, Producers};
+use super::reading::{Place, find_record, last_offset, read_batches};
+use super::records::records;
 use super::segment::{self, Segment, now_ms};
-use super::{LogConfig, compaction::Checkpoint};
+use crate::storage::{read_number, storage_error};
 
-/// Files idle for so long are closed.
-const FILE_IDLE_MS: i64 = 60_000;
+/// The file that says where the log starts, if records were deleted.
+pub(super) const START_OFFSET: &str = "start-offset";
 
 /// What a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) enum Isolation {
 pub(crate) struct Partition {
     pub(crate) dir: PathBuf,
     pub(super) log: Mutex<Log>,
+    /// Notified when there is something to bring to the disk.
+    unsynced: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -42,9 +47,11 @@ pub(super) struct Log {
     pub(super) segments: Vec<Segment>,
     pub(super) producers: Producers,
     pub(super) checkpoint: Checkpoint,
-    start_offset: i64,
-    next_offset: i64,
+    pub(super) start_offset: i64,
+    pub(super) next_offset: i64,
     pub(super) deleted: bool,
+    /// Segments were made whose names are not on the disk yet.
+    has_new_files: bool,
     /// Fetches that wait for more.
     waiters: Vec<Arc<Notify>>,
 }
@@ -82,17 +89,9 @@ pub(crate) struct Appended {
     pub(crate) append_time_ms: i64,
 }
 
-/// Where a read starts in a segment: a snapshot that stays valid while the log goes on.
-struct Place {
-    file: Arc<File>,
-    position: u64,
-    size: u64,
-    last_offset: i64,
-}
-
 impl Partition {
     /// Opens a partition's directory, made if it is not there, and recovers its log.
-    pub(crate) fn open(dir: PathBuf) -> io::Result<Partition> {
+    pub(crate) fn open(dir: PathBuf, unsynced: Arc<Notify>) -> io::Result<Partition> {
         fs::create_dir_all(&dir)?;
         let mut bases = Vec::new();
         for entry in fs::read_dir(&dir)? {
@@ -148,11 +147,13 @@ impl Partition {
             start_offset,
             next_offset,
             deleted: false,
+            has_new_files: true,
             waiters,
         };
         Ok(Partition {
             dir,
             log: Mutex::new(log),
+            unsynced,
         })
     }
 
@@ -188,6 +189,7 @@ impl Partition {
         let header = log.write(&self.dir, &mut bytes, header, config, now)?;
         log.producers.appended(&header, now);
         log.wake();
+        self.unsynced.notify_one();
         Ok(Appended {
             base_offset: header.base_offset,
             log_start,
@@ -230,6 +232,7 @@ impl Partition {
         let header = log.write(&self.dir, &mut bytes, header, config, now)?;
         log.producers.ended(&header, committed, now);
         log.wake();
+        self.unsynced.notify_one();
         Ok(())
     }
 
@@ -322,82 +325,10 @@ impl Partition {
         })
     }
 
-    /// Moves the start of the log; what lies before it is gone for readers at once, from disk soon.
-    pub(crate) fn delete_records(&self, before: i64) -> Result<i64, ResponseError> {
-        let mut log = self.log.lock();
-        let before = if before == -1 {
-            log.next_offset
-        } else {
-            before
-        };
-        if before < 0 || before > log.next_offset {
-            return Err(ResponseError::OffsetOutOfRange);
-        }
-        if before > log.start_offset {
-            write_atomically(&self.dir.join(START_OFFSET), before.to_string().as_bytes())
-                .map_err(storage_error)?;
-            log.start_offset = before;
-        }
-        Ok(log.start_offset)
-    }
-
-    /// Rolls a segment that is old enough, and removes the segments that retention or `delete_records` gave up.
-    pub(crate) fn apply_retention(&self, config: &LogConfig, now: i64) -> io::Result<()> {
-        let mut log = self.log.lock();
-        if log.deleted {
-            return Ok(());
-        }
-        if log.newest().size > 0 && now - log.newest().first_append_ms >= config.segment_ms {
-            log.roll(&self.dir)?;
-        }
-        let expired = |segment: &Segment| {
-            // Records of the future (a producer's wrong clock) and mere markers expire by when they were appended.
-            let is_credible = (0..=now).contains(&segment.max_timestamp);
-            let newest = if is_credible {
-                segment.max_timestamp
-            } else {
-                segment.last_append_ms
-            };
-            config.delete && config.retention_ms >= 0 && now - newest > config.retention_ms
-        };
-        if log.newest().size > 0 && log.segments.iter().all(expired) {
-            log.roll(&self.dir)?;
-        }
-        let mut total: u64 = log.segments.iter().map(|segment| segment.size).sum();
-        while let [oldest, newer, ..] = log.segments.as_slice() {
-            let too_large = config.delete && config.retention_bytes >= 0 && {
-                total.saturating_sub(oldest.size) >= config.retention_bytes as u64
-            };
-            let stable = log
-                .producers
-                .first_open_offset()
-                .is_none_or(|open| oldest.last_offset < open);
-            if !(stable && (expired(oldest) || too_large) || newer.base_offset <= log.start_offset)
-            {
-                break;
-            }
-            let start_offset = log.start_offset.max(newer.base_offset);
-            total -= oldest.size;
-            fs::remove_file(&oldest.path)?;
-            log.start_offset = start_offset;
-            log.segments.remove(0);
-        }
-        let start = log.start_offset;
-        log.producers.trim(start, now);
-        for segment in log
-            .segments
-            .iter_mut()
-            .filter(|s| !s.unsynced && now - s.last_append_ms > FILE_IDLE_MS)
-        {
-            segment.close();
-        }
-        Ok(())
-    }
-
     /// Brings what was appended to the disk, so that it survives a power loss too.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let mut files = Vec::new();
-        {
+        let has_new_files = {
             let mut log = self.log.lock();
             if log.deleted {
                 return Ok(());
@@ -406,8 +337,14 @@ impl Partition {
                 files.push(segment.file()?);
                 segment.unsynced = false;
             }
+            std::mem::take(&mut log.has_new_files)
+        };
+        files.iter().try_for_each(|file| file.sync_data())?;
+        if has_new_files {
+            File::open(&self.dir)?.sync_all()
+        } else {
+            Ok(())
         }
-        files.iter().try_for_each(|file| file.sync_data())
     }
 
     /// Marks the partition as deleted and wakes who waits for it.
@@ -429,8 +366,8 @@ impl Partition {
             }
             let mut rest = &read.records[..];
             while let Some(header) = Header::parse(rest) {
-                let payload = batch::payload(&header, rest).ok_or(io::ErrorKind::InvalidData)?;
-                for record in batch::records(&payload).flatten() {
+                let unfolded = payload(&header, rest).ok_or(io::ErrorKind::InvalidData)?;
+                for record in records(&unfolded).flatten() {
                     each(record.key.unwrap_or_default(), record.value);
                 }
                 next = header.last_offset() + 1;
@@ -450,7 +387,7 @@ impl Log {
         }
     }
 
-    fn newest(&mut self) -> &mut Segment {
+    pub(super) fn newest(&mut self) -> &mut Segment {
         self.segments
             .last_mut()
             .expect("a log has at least one segment: open() and roll() see to it")
@@ -493,8 +430,9 @@ impl Log {
         Ok(header)
     }
 
-    fn roll(&mut self, dir: &Path) -> io::Result<()> {
+    pub(super) fn roll(&mut self, dir: &Path) -> io::Result<()> {
         self.segments.push(Segment::create(dir, self.next_offset)?);
+        self.has_new_files = true;
         Ok(())
     }
 
@@ -507,144 +445,4 @@ impl Log {
         let position = segment.index.position_of(offset - segment.base_offset);
         segment.place(position)
     }
-}
-
-impl Segment {
-    fn place(&mut self, position: u64) -> io::Result<Place> {
-        Ok(Place {
-            file: self.file()?,
-            position,
-            size: self.size,
-            last_offset: self.last_offset,
-        })
-    }
-}
-
-/// Whole batches from the one that holds `from`, below `until`; `None` if the rest of the segment has none (compaction
-/// leaves gaps), empty if the first one is larger than `max_bytes` and may not be.
-fn read_batches(
-    place: &Place,
-    from: i64,
-    until: i64,
-    max_bytes: usize,
-    at_least_one: bool,
-) -> io::Result<Option<Bytes>> {
-    let mut position = place.position;
-    let mut want = max_bytes as u64 + INTERVAL_BYTES;
-    while position < place.size {
-        let mut bytes = vec![0; want.min(place.size - position) as usize];
-        place.file.read_exact_at(&mut bytes, position)?;
-        let mut at = 0;
-        let mut selected: Option<(usize, usize)> = None;
-        while let Some(header) = bytes.get(at..).and_then(Header::parse) {
-            let end = at + header.total_bytes;
-            if header.base_offset >= until {
-                return Ok(Some(slice(bytes, selected)));
-            }
-            if header.last_offset() >= from {
-                let start = selected.map_or(at, |(start, _)| start);
-                let fits = end - start <= max_bytes;
-                if !fits && (selected.is_some() || !at_least_one) {
-                    return Ok(Some(slice(bytes, selected)));
-                }
-                if end > bytes.len() {
-                    break;
-                }
-                selected = Some((start, end));
-            }
-            at = end;
-        }
-        if selected.is_some() {
-            return Ok(Some(slice(bytes, selected)));
-        }
-        // The batch wanted lies beyond this chunk, or is larger than it: go on from where it starts.
-        let needed = bytes
-            .get(at..)
-            .and_then(Header::parse)
-            .map_or(HEADER_BYTES, |header| header.total_bytes);
-        want = want.max(needed as u64);
-        position += at as u64;
-    }
-    Ok(None)
-}
-
-fn slice(bytes: Vec<u8>, range: Option<(usize, usize)>) -> Bytes {
-    range.map_or_else(Bytes::new, |(start, end)| {
-        Bytes::from(bytes).slice(start..end)
-    })
-}
-
-/// The last offset in whole batches.
-fn last_offset(records: &[u8]) -> i64 {
-    let mut rest = records;
-    let mut last = -1;
-    while let Some(header) = Header::parse(rest) {
-        last = header.last_offset();
-        rest = rest.get(header.total_bytes..).unwrap_or_default();
-    }
-    last
-}
-
-/// The first data record that fits: its offset and timestamp.
-fn find_record(
-    place: &Place,
-    mut fits: impl FnMut(&Header, &batch::Record<'_>) -> bool,
-) -> io::Result<Option<(i64, i64)>> {
-    let mut from = i64::MIN;
-    let mut place = Place {
-        file: place.file.clone(),
-        ..*place
-    };
-    while place.position < place.size {
-        let Some(bytes) = read_batches(&place, from, i64::MAX, 1 << 20, true)? else {
-            return Ok(None);
-        };
-        let mut rest = &bytes[..];
-        while let Some(header) = Header::parse(rest) {
-            if !header.is_control() {
-                let payload = batch::payload(&header, rest).ok_or(io::ErrorKind::InvalidData)?;
-                if let Some(record) = batch::records(&payload)
-                    .flatten()
-                    .find(|record| fits(&header, record))
-                {
-                    let offset = header.base_offset + i64::from(record.offset_delta);
-                    return Ok(Some((offset, header.timestamp_of(&record))));
-                }
-            }
-            from = header.last_offset() + 1;
-            rest = &rest[header.total_bytes..];
-        }
-        place.position += bytes.len() as u64;
-    }
-    Ok(None)
-}
-
-const START_OFFSET: &str = "start-offset";
-
-fn read_number(path: &Path) -> io::Result<Option<i64>> {
-    match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map(Some).map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} does not hold a number", path.display()),
-            )
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Replaces a small file so that a crash leaves the old or the new one, never a part.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("tmp");
-    let mut file = File::create(&draft)?;
-    io::Write::write_all(&mut file, bytes)?;
-    file.sync_data()?;
-    fs::rename(&draft, path)
-}
-
-/// A disk that fails or is full: the client may try again, the log says why.
-pub(crate) fn storage_error(error: io::Error) -> ResponseError {
-    tracing::error!(%error, "log storage failed");
-    ResponseError::KafkaStorageError
 }

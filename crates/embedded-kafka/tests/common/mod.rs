@@ -162,6 +162,7 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_embedded-kafka"))
             .args(["--listen", listen, "--data-dir"])
             .arg(dir)
+            .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
