@@ -1,4 +1,5 @@
-//! A city's own streets: a ring, four streets to its centre, a street to each of its places.
+//! A city's own streets: a ring, four streets to its centre, a street to each of its places. Their names are Italian, as
+//! the one map with cities is.
 
 use crate::area::Land;
 use crate::geometry::{Point, nearest};

@@ -2,14 +2,15 @@
 //!
 //! 1. An end near another line is moved onto it.
 //! 2. Lines that cross on the ground are cut there.
-//! 3. Meeting points closer together than [`MERGE`] on one line become one.
+//! 3. Meeting points closer together than [`Tolerance::merge`] on one line become one.
 //! 4. A stub that sticks out past its last meeting point is dropped; of a one-way line however long it is, since it
 //!    leads nowhere.
 
 use std::collections::HashMap;
 
-use crate::geometry::{Point, crossing, length, nearest};
+use crate::geometry::{Foot, Point, crossing, length, nearest};
 use crate::road::Line;
+use crate::segments::Segments;
 
 /// Distances in metres within which lines are taken to meet. All are guesses that suit a hand-drawn map.
 #[derive(Debug, Clone, Copy)]
@@ -129,13 +130,8 @@ fn snap_ends(
 
 /// The line nearest to an end of line `i` and the place on it. The middle of a line that stands apart counts only if
 /// the end lies exactly on it.
-fn nearest_other(
-    lines: &[Line],
-    i: usize,
-    end: Point,
-    snap: f64,
-) -> Option<(usize, crate::geometry::Foot)> {
-    let mut best: Option<(usize, crate::geometry::Foot)> = None;
+fn nearest_other(lines: &[Line], i: usize, end: Point, snap: f64) -> Option<(usize, Foot)> {
+    let mut best: Option<(usize, Foot)> = None;
     for (j, other) in lines.iter().enumerate().filter(|(j, _)| *j != i) {
         let foot = nearest(&other.points, end);
         let at_its_end = foot.along < snap || foot.along > length(&other.points) - snap;
@@ -162,65 +158,6 @@ fn cut_crossings(lines: &[Line], cuts: &mut [Vec<(f64, usize)>], meetings: &mut 
             cuts[segments.all[a].line].push((segments.all[a].along + t * a0.distance(a1), meeting));
             cuts[segments.all[b].line].push((segments.all[b].along + u * b0.distance(b1), meeting));
         }
-    }
-}
-
-/// The segments of all lines on the ground.
-struct Segments {
-    all: Vec<Segment>,
-}
-
-struct Segment {
-    line: usize,
-    along: f64,
-    ends: [Point; 2],
-}
-
-impl Segments {
-    fn of(lines: &[Line]) -> Segments {
-        let mut all = Vec::new();
-        for (line, of) in lines.iter().enumerate().filter(|(_, line)| !line.apart) {
-            let mut along = 0.0;
-            for pair in of.points.windows(2) {
-                all.push(Segment {
-                    line,
-                    along,
-                    ends: [pair[0], pair[1]],
-                });
-                along += pair[0].distance(pair[1]);
-            }
-        }
-        Segments { all }
-    }
-
-    fn ends(&self, segment: usize) -> [Point; 2] {
-        self.all[segment].ends
-    }
-
-    /// Pairs of segments of different lines whose boxes overlap, in order, by a sweep from west to east.
-    fn near_pairs(&self) -> Vec<(usize, usize)> {
-        let west = |i: usize| self.all[i].ends[0].x.min(self.all[i].ends[1].x);
-        let east = |i: usize| self.all[i].ends[0].x.max(self.all[i].ends[1].x);
-        let south = |i: usize| self.all[i].ends[0].y.min(self.all[i].ends[1].y);
-        let north = |i: usize| self.all[i].ends[0].y.max(self.all[i].ends[1].y);
-        let mut order: Vec<usize> = (0..self.all.len()).collect();
-        order.sort_by(|&a, &b| west(a).total_cmp(&west(b)));
-        let mut pairs = Vec::new();
-        for (rank, &a) in order.iter().enumerate() {
-            for &b in order[rank + 1..]
-                .iter()
-                .take_while(|&&b| west(b) <= east(a))
-            {
-                if self.all[a].line != self.all[b].line
-                    && south(b) <= north(a)
-                    && south(a) <= north(b)
-                {
-                    pairs.push((a.min(b), a.max(b)));
-                }
-            }
-        }
-        pairs.sort_unstable();
-        pairs
     }
 }
 

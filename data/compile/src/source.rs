@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::geometry::LatLng;
@@ -58,7 +58,7 @@ pub struct Bounds {
 pub enum At {
     /// Degrees.
     Degrees([f64; 2]),
-    /// A name that [`crate::compile`] knows.
+    /// A name that [`crate::names`] knows.
     Name(String),
 }
 
@@ -282,7 +282,7 @@ impl Source {
         for path in paths {
             let text = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            let part = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+            let part = toml::from_str(&text).map_err(|error| at_line(&path, &text, &error))?;
             source.add(part);
         }
         Ok(source)
@@ -304,6 +304,13 @@ impl Source {
     }
 }
 
+/// A TOML error as one line that names the file and the line in it.
+fn at_line(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().map_or("", |span| &text[..span.start]);
+    let line = before.matches('\n').count() + 1;
+    anyhow!("{}, line {line}: {}", path.display(), error.message())
+}
+
 impl From<[f64; 2]> for LatLng {
     fn from([lat, lng]: [f64; 2]) -> LatLng {
         LatLng { lat, lng }
@@ -316,4 +323,20 @@ pub fn tag(text: &str) -> Result<(String, String)> {
         .split_once('=')
         .with_context(|| format!("tag {text:?} is not of the form key=value"))?;
     Ok((key.into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_named_with_its_line() {
+        let text = "[[road]]\nname = \"Broadway\"\nclas = \"primary\"\n";
+        let error = toml::from_str::<Source>(text).unwrap_err();
+        let said = at_line(Path::new("roads.toml"), text, &error).to_string();
+        assert!(
+            said.starts_with("roads.toml, line 3: unknown field `clas`"),
+            "{said}"
+        );
+    }
 }
