@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     ready: VecDeque<Delivery>,
     stalled: Option<Stalled>,
     buffer: BytesMut,
+    /// The socket was not read.
+    paused: bool,
     closed: Option<ReasonCode>,
 }
 
@@ -62,6 +64,7 @@ impl Connection {
             ready: VecDeque::new(),
             stalled: None,
             buffer: BytesMut::new(),
+            paused: false,
             closed: None,
         }
     }
@@ -159,8 +162,10 @@ impl Connection {
                 Output::Close { reason } => self.closed = Some(reason),
             }
         }
-        // A connection that ends does not wait with what was never acknowledged.
-        if self.session.is_closed() && self.stalled.take().is_some() {
+        // A client that is gone sends again what was never acknowledged. A message whose retained record is stored is
+        // finished first: it may be a QoS 0 one, which nobody sends again.
+        if self.session.is_closed() && matches!(self.stalled, Some(Stalled::NoRoom(..))) {
+            self.stalled = None;
             Box::pin(self.fulfil()).await;
         }
         self.node.metrics.add(self.session.take_stats());
@@ -314,7 +319,11 @@ impl Connection {
         let wants_input = self.session.wants_input()
             && self.stalled.is_none()
             && self.buffer.len() < UNREAD_BYTES_MAX + self.node.limits.packet_bytes_max;
-        // While we do not read, silence is not the client's.
+        // While we do not read, silence is not the client's; afterwards its time starts anew.
+        if wants_input && std::mem::take(&mut self.paused) {
+            self.session.handle_resumed(Instant::now());
+        }
+        self.paused = !wants_input;
         let deadline = wants_input.then(|| self.session.poll_timeout()).flatten();
         let waits_for_room = matches!(self.stalled, Some(Stalled::NoRoom(..)));
         tokio::select! {

@@ -67,7 +67,7 @@ impl Egress {
             if rule.retain == Retain::Latest {
                 self.retained.forget(&mqtt_topic);
             }
-            self.metrics.dropped("expired", 1);
+            self.metrics.dropped("expired_or_invalid", 1);
             return;
         };
         let message = Arc::new(message);

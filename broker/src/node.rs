@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kafka::{Start, Tail};
 use mqtt::packet::{Connect, RetainHandling, Subscription};
-use mqtt::session::{Delivery, Limits};
+use mqtt::session::{Delivery, Limits, Message};
 use mqtt::{ReasonCode, TopicFilter};
 use parking_lot::Mutex;
 
@@ -121,7 +121,7 @@ impl Node {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let kafka_topics = self.rules.kafka_topics_of(filter.as_str());
-        self.patiently(self.follow(&kafka_topics)).await??;
+        self.follow(&kafka_topics).await?;
         for kafka_topic in &kafka_topics {
             // What was acknowledged before this subscription is not for it.
             let seen = self.ingress.acknowledged().positions(kafka_topic);
@@ -148,21 +148,28 @@ impl Node {
             RetainHandling::DoNotSend => false,
         };
         if wants_retained {
-            // A retained message is stored before its publish is, so whatever a subscriber could have missed by
-            // coming now is acknowledged, and is in the store once it has caught up.
-            let retained_topic = &self.egress.retained_topic;
-            let seen = self.ingress.acknowledged().positions(retained_topic);
-            self.patiently(self.tail.reached(retained_topic, &seen))
-                .await?;
-            let qos = subscription.options.qos;
-            let found = self.egress.retained.matching(filter);
-            retained.extend(
-                found
-                    .into_iter()
-                    .map(|message| retained_delivery(message, qos, subscription_id)),
-            );
+            match self.retained(filter).await {
+                Ok(found) => retained.extend(found.into_iter().map(|message| {
+                    retained_delivery(message, subscription.options.qos, subscription_id)
+                })),
+                Err(reason) => {
+                    self.unsubscribe(admitted.id, filter).await;
+                    return Err(reason);
+                }
+            }
         }
         Ok(IsNew(is_new))
+    }
+
+    /// The retained messages of a filter, for a subscription that is in the tree already. A retained message is stored
+    /// before its publish is, so whatever the subscriber has missed by coming now is acknowledged, and is found here
+    /// once this node has caught up.
+    async fn retained(&self, filter: &TopicFilter) -> Result<Vec<Arc<Message>>, ReasonCode> {
+        let retained_topic = &self.egress.retained_topic;
+        let seen = self.ingress.acknowledged().positions(retained_topic);
+        self.patiently(self.tail.reached(retained_topic, &seen))
+            .await?;
+        Ok(self.egress.retained.matching(filter))
     }
 
     /// Ends one subscription; returns whether it was there.
@@ -189,7 +196,8 @@ impl Node {
     }
 
     async fn follow(&self, kafka_topics: &[&str]) -> Result<(), ReasonCode> {
-        let mut needed = self.needed.lock().await;
+        // Only the waiting for others is given up; what has begun keeps its count right.
+        let mut needed = self.patiently(self.needed.lock()).await?;
         for (at, kafka_topic) in kafka_topics.iter().enumerate() {
             if let Some(count) = needed.get_mut(*kafka_topic) {
                 *count += 1;

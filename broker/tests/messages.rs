@@ -304,6 +304,29 @@ async fn a_subscriber_sees_a_retained_message_once_its_publisher_has_the_puback(
     broker.stop().await;
 }
 
+#[tokio::test]
+async fn a_retained_publish_right_before_the_goodbye_reaches_everybody() {
+    let kafka = Kafka::start().await;
+    let broker = TestBroker::start(&kafka).await;
+    let mut subscriber = broker.client(Version::V5, "sub").await;
+    subscriber
+        .subscribe(vec![subscription("last/+", QoS::AtMostOnce)])
+        .await;
+    for round in 0..10 {
+        let mut publisher = broker.client(Version::V3_1_1, "pub").await;
+        let mut bytes = bytes::BytesMut::new();
+        let mut packet = publish(&format!("last/{round}"), QoS::AtMostOnce, 0, "word");
+        packet.retain = true;
+        let goodbye = mqtt::packet::Disconnect::new(ReasonCode::SUCCESS);
+        for packet in [Packet::Publish(packet), Packet::Disconnect(goodbye)] {
+            mqtt::codec::encode(&packet, Version::V3_1_1, &mut bytes);
+        }
+        publisher.send_bytes(&bytes).await;
+        assert_eq!(text(&subscriber.message().await).0, format!("last/{round}"));
+    }
+    broker.stop().await;
+}
+
 async fn unsubscribe(client: &mut Client, filter: &str) {
     let packet = mqtt::packet::Unsubscribe {
         packet_id: id(8),

@@ -207,6 +207,11 @@ impl Session {
         }
     }
 
+    /// The connection is read again after a pause that was not the client's doing: its keep alive starts anew.
+    pub fn handle_resumed(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
     /// Bytes have come: takes complete packets from the front of `buffer` while input is wanted.
     pub fn handle_bytes(&mut self, now: Instant, buffer: &mut BytesMut) {
         while self.wants_input() {
