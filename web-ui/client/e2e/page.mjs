@@ -185,7 +185,7 @@ async function followByClick(page) {
       const panel = document.querySelector('.top').getBoundingClientRect().right;
       const away = Math.hypot(x - (panel + innerWidth) / 2, y - innerHeight / 2);
       const zoom = Number(new URLSearchParams(location.hash.slice(1)).get('zoom'));
-      return zoom >= 15 && away < Math.min(innerWidth, innerHeight) * 0.3;
+      return zoom >= 12 && away < Math.min(innerWidth, innerHeight) * 0.3;
     },
     followed,
   );

@@ -28,6 +28,10 @@ import { expose } from './probe';
 
 const REFRESH_MS = 500;
 const HITS = 8;
+/** Where one sees the corner that a taxi is at, */
+const STREET_ZOOM = 15.5;
+/** and the stretch of road that a truck is on. */
+const ROAD_ZOOM = 12.5;
 const NOBODY: Address = { plate: undefined, zoom: undefined };
 
 const config = readConfig();
@@ -85,7 +89,7 @@ let overlay: Overlay | undefined;
 // A link to a vehicle that is not known yet: it is followed once it reports.
 let awaited = readAddress(location.hash);
 const view = openMap();
-const follow = new Follow(view, store, () => {
+const follow = new Follow(view, store, taxis ? STREET_ZOOM : ROAD_ZOOM, () => {
   layout.setFollowing(follow.plate !== undefined);
   if (overlay) overlay.selected = follow.plate;
   if (follow.plate === undefined) trail.show(undefined);

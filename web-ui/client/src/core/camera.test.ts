@@ -20,5 +20,5 @@ test('there and back', () => {
 test('vehicles grow with the zoom, within limits', () => {
   const radii = [3, 7, 9, 11, 13, 15, 17, 18, 22].map((zoom) => vehicleRadius(scaleOf(zoom)));
   expect(radii).toEqual([...radii].sort((a, b) => a - b));
-  expect([radii[0], radii.at(-1)]).toEqual([3, 15]);
+  expect([radii[0], radii.at(-1)]).toEqual([4, 15]);
 });

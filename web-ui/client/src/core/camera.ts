@@ -46,8 +46,8 @@ export function rotation(camera: Camera): { cos: number; sin: number } {
 }
 
 const RADII: [zoom: number, px: number][] = [
-  [7, 3],
-  [10, 4],
+  [6, 4],
+  [10, 4.5],
   [12, 5.5],
   [14, 8],
   [16, 11],

@@ -5,8 +5,6 @@ import type { Store } from '../core/store';
 import { calm } from '../media';
 import type { View } from './view';
 
-/** Closer than this, a follow that starts leaves the zoom as it is. */
-const FOLLOW_ZOOM = 15.5;
 /** The camera closes in by 1/e in so long. */
 const EASE_S = 0.12;
 /** A map that takes longer for a frame can't move with every one: the camera then goes in steps. */
@@ -23,13 +21,16 @@ export class Follow {
   plate: string | undefined;
   #view: View;
   #store: Store;
+  #zoom: number;
   #changed: () => void;
   #lastMs = 0;
   #frameMs = 0;
   #frames = 0;
   #nextStepMs = 0;
 
-  constructor(view: View, store: Store, changed: () => void) {
+  /** Where one is closer than `zoom` already, a follow that starts leaves it so. */
+  constructor(view: View, store: Store, zoom: number, changed: () => void) {
+    this.#zoom = zoom;
     this.#view = view;
     this.#store = store;
     this.#changed = changed;
@@ -41,7 +42,7 @@ export class Follow {
     this.#frames = 0;
     this.#view.holdCentre(true);
     const shown = this.#store.shown(plate, performance.now());
-    if (shown) this.#view.flyTo(shown, zoom ?? Math.max(FOLLOW_ZOOM, this.#view.zoom()));
+    if (shown) this.#view.flyTo(shown, zoom ?? Math.max(this.#zoom, this.#view.zoom()));
     this.#changed();
   }
 

@@ -93,11 +93,16 @@ export function baseStyle({ dark, tiles, fonts, bounds, textScale }: StyleInput)
   delete style.glyphs;
   delete style.sprite;
   style['font-faces'] = fonts;
+  const { label, labelHalo } = dark ? DARK : LIGHT;
   for (const layer of style.layers) {
-    // Parks are how one knows a city from afar.
-    if (layer.type !== 'fill' || !GREENS.includes(layer.id)) continue;
-    layer.minzoom = 7;
-    layer.paint = { ...layer.paint, 'fill-opacity': 1 };
+    if (layer.type === 'fill' && GREENS.includes(layer.id)) {
+      // Parks are how one knows a city from afar.
+      layer.minzoom = 7;
+      layer.paint = { ...layer.paint, 'fill-opacity': 1 };
+    } else if (layer.type === 'symbol' && layer.id === 'label-motorway-shield') {
+      // Its text is made for a shield, which is a symbol.
+      layer.paint = { 'text-color': label, 'text-halo-color': labelHalo, 'text-halo-width': 1.5 };
+    }
   }
   addEdge(style, bounds, dark ? DARK_EDGE : LIGHT_EDGE);
   return style;

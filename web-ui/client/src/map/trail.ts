@@ -28,6 +28,7 @@ export class TrailLayer {
     this.#originY = originY;
     this.element.classList.add('trail');
     this.element.setAttribute('aria-hidden', 'true');
+    this.element.toggleAttribute('hidden', true);
     this.element.append(this.#path, this.#destination);
   }
 

@@ -96,11 +96,12 @@ function stateOf({ plate, position, offline, ageMs }: Followed): string {
   if (!position) return `${plate} isn’t on the road. It is followed as soon as it reports.`;
   if (offline) return 'Offline';
   if (ageMs > 30_000) return 'Silent';
-  if (position.speed < 1) return position.isHired ? 'Hired, standing' : 'Free, standing';
-  return position.isHired ? 'Hired, on its way' : 'Free';
+  const busy = position.kind === 'truck' ? 'Loaded' : 'Hired';
+  const idle = position.kind === 'truck' ? 'Empty' : 'Free';
+  return `${position.isHired ? busy : idle}, ${position.speed < 1 ? 'standing' : 'on its way'}`;
 }
 
 function loadOf({ kind, passengers, isHired }: Position): string {
-  if (kind === 'truck') return isHired ? 'loaded' : 'empty';
+  if (kind === 'truck') return isHired ? 'a load' : 'nothing';
   return passengers === 1 ? '1 passenger' : `${count(passengers)} passengers`;
 }
