@@ -1,6 +1,6 @@
 //! Is the cluster there, and has it the topics we need?
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -8,6 +8,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::quiet::Quiet;
 use crate::{Error, Settings};
+
+/// How long a cluster may take until all of its nodes know a new topic: a guess; seen on one node: some ms.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A topic as it shall be created when it isn't there.
 #[derive(Clone, Debug)]
@@ -102,15 +105,56 @@ pub(crate) fn partitions<C: ConsumerContext>(
     kafka_topic: &str,
     timeout: Duration,
 ) -> Result<i32, Error> {
-    let metadata = consumer.fetch_metadata(Some(kafka_topic), timeout)?;
-    let count = metadata
-        .topics()
-        .first()
-        .filter(|topic| topic.error().is_none())
-        .map_or(0, |topic| topic.partitions().len());
-    match i32::try_from(count) {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err(Error::NoTopic(kafka_topic.to_owned())),
+    once_settled(|| {
+        let metadata = consumer.fetch_metadata(Some(kafka_topic), timeout)?;
+        let count = metadata
+            .topics()
+            .first()
+            .filter(|topic| topic.error().is_none())
+            .map_or(0, |topic| topic.partitions().len());
+        match i32::try_from(count) {
+            Ok(count) if count > 0 => Ok(count),
+            _ => Err(Error::NoTopic(kafka_topic.to_owned())),
+        }
+    })
+}
+
+/// The offset of a partition's oldest record, and the one that its next record will get. Blocks.
+pub(crate) fn bounds<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    kafka_topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> Result<(i64, i64), Error> {
+    once_settled(|| Ok(consumer.fetch_watermarks(kafka_topic, partition, timeout)?))
+}
+
+/// Asks again, for [`SETTLE_TIMEOUT`] at most, while the cluster is still making a topic: not all of its nodes know a
+/// new one at once, and the leader of a partition may not know that it is.
+fn once_settled<T>(ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        match ask() {
+            Err(error) if is_unsettled(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn is_unsettled(error: &Error) -> bool {
+    match error {
+        Error::NoTopic(_) => true,
+        Error::Client(error) => matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::NotLeaderForPartition
+                    | RDKafkaErrorCode::LeaderNotAvailable
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+            )
+        ),
+        _ => false,
     }
 }
 

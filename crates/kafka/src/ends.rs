@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 
 use crate::quiet::Quiet;
 use crate::{Error, Settings, admin};
@@ -51,8 +51,7 @@ impl Ends {
             let partitions = admin::partitions(&consumer, &kafka_topic, timeout)?;
             (0..partitions)
                 .map(|partition| {
-                    let (first, end) =
-                        consumer.fetch_watermarks(&kafka_topic, partition, timeout)?;
+                    let (first, end) = admin::bounds(&consumer, &kafka_topic, partition, timeout)?;
                     Ok(Bounds {
                         partition,
                         first,

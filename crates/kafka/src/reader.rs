@@ -29,6 +29,8 @@ pub fn read_to_end(
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("group.id", "convoy-reader"),
+            // The server says that a partition has ended only after this wait; Kafka's default is half a second.
+            ("fetch.wait.max.ms", "10"),
         ])
         .create_with_context(Quiet)?;
     let partitions = admin::partitions(&consumer, kafka_topic, patience)?;
