@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::config::Config;
 use crate::groups::Groups;
 use crate::log::segment::now_ms;
@@ -25,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) groups: Arc<Groups>,
     pub(crate) transactions: Transactions,
     pub(crate) producer_ids: Arc<ProducerIds>,
+    /// Cancelled when the server stops.
+    pub(crate) stop: CancellationToken,
     /// Held as long as the node lives, so that no second server opens the directory.
     _lock: File,
 }
@@ -32,6 +36,7 @@ pub(crate) struct Node {
 impl Node {
     /// Recovers the state from the data directory.
     pub(crate) fn open(config: Config, local_addr: SocketAddr) -> io::Result<Node> {
+        let stop = CancellationToken::new();
         let dir = config.data_dir.clone();
         fs::create_dir_all(&dir)?;
         let lock = File::create(dir.join("lock"))?;
@@ -56,6 +61,7 @@ impl Node {
             groups,
             transactions,
             producer_ids,
+            stop,
             _lock: lock,
         })
     }
@@ -94,6 +100,9 @@ impl Node {
         for topic in self.topics.all() {
             let config = topic.config();
             for (index, partition) in topic.partitions().iter().enumerate() {
+                if self.stop.is_cancelled() {
+                    return;
+                }
                 let mut result = partition.apply_retention(&config, now);
                 if config.compact {
                     result = result.and_then(|()| partition.compact(&config, now));

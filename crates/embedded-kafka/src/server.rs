@@ -48,7 +48,6 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Server {
     node: Arc<Node>,
-    stop: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -75,14 +74,13 @@ impl Server {
             .map_err(|source| Error::Storage { dir, source })?;
         let server = Server {
             node: Arc::new(node),
-            stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         let node = &server.node;
         server.spawn(accept(
             node.clone(),
             listener,
-            server.stop.clone(),
+            node.stop.clone(),
             server.tasks.clone(),
         ));
         server.spawn({
@@ -115,7 +113,7 @@ impl Server {
 
     /// Closes the connections and brings everything to the disk.
     pub async fn shutdown(self) {
-        self.stop.cancel();
+        self.node.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(DRAIN_MAX, self.tasks.wait())
             .await
@@ -130,7 +128,7 @@ impl Server {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
+        let stop = self.node.stop.clone();
         self.tasks
             .spawn(async move { stop.run_until_cancelled(task).await });
     }
@@ -138,7 +136,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.node.stop.cancel();
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufReader};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use super::LogConfig;
@@ -17,7 +18,6 @@ use super::batch::{self, Header};
 use super::checkpoint::Checkpoint;
 use super::compression::{compress, payload};
 use super::partition::Partition;
-use super::producers::Aborted;
 use super::records::{Record, records};
 use super::segment::{Segment, read_batch};
 
@@ -42,7 +42,8 @@ struct Pass {
     until: i64,
     /// Tombstones and markers before it go.
     expired: i64,
-    aborted: Vec<Aborted>,
+    /// First offset and marker of aborted transactions, by producer.
+    aborted: HashMap<i64, Vec<Range<i64>>>,
     newest_of_producers: HashSet<i64>,
     dropped_markers: Vec<i64>,
 }
@@ -108,12 +109,19 @@ impl Partition {
         if log.deleted || !due && expired <= log.checkpoint.purged {
             return None;
         }
+        let mut aborted: HashMap<i64, Vec<Range<i64>>> = HashMap::new();
+        for one in log.producers.aborted_in(0, until) {
+            aborted
+                .entry(one.producer_id)
+                .or_default()
+                .push(one.first_offset..one.last_offset);
+        }
         let pass = Pass {
             hashers: [RandomState::new(), RandomState::new()],
             newest: HashMap::new(),
             until,
             expired,
-            aborted: log.producers.aborted_in(0, until),
+            aborted,
             newest_of_producers: log.producers.newest_batches(),
             dropped_markers: Vec::new(),
         };
@@ -265,11 +273,11 @@ impl Pass {
     }
 
     fn is_aborted(&self, header: &Header) -> bool {
-        header.is_transactional()
-            && self.aborted.iter().any(|aborted| {
-                aborted.producer_id == header.producer_id
-                    && (aborted.first_offset..aborted.last_offset).contains(&header.base_offset)
-            })
+        let transactions = self
+            .aborted
+            .get(&header.producer_id)
+            .filter(|_| header.is_transactional());
+        transactions.is_some_and(|all| all.iter().any(|range| range.contains(&header.base_offset)))
     }
 
     /// 128 bits, keyed anew for each pass: no two keys of a log share them by chance or by intent.
