@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod ci;
 mod kafka;
 mod shell;
 
@@ -20,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Run all checks, as `.ci/run` does after installing what they need.
+    Ci,
     /// Start Apache Kafka on this machine, on loopback (needs Java 17 and Maven).
     Kafka(kafka::Args),
     /// Run one of Kafka's own console tools, e.g. `kafka-tool topics --list`.
@@ -28,6 +31,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
+        Task::Ci => ci::run(),
         Task::Kafka(args) => kafka::run(&args),
         Task::KafkaTool(args) => kafka::tool::run(&args),
     };
