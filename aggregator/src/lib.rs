@@ -3,12 +3,13 @@
 //! Reads every position from one topic, keeps the newest of each plate, adds them up by company and writes the totals
 //! that changed to a compacted topic. It knows nothing of MQTT: that those totals reach browsers is the broker's work.
 //!
-//! - [`update`](crate::update): what a record says, or why it says nothing
-//! - [`state`](crate::state): the newest update of each plate
-//! - [`totals`](crate::totals): what they add up to; pure, add and remove
-//! - [`dead_letter`](crate::dead_letter): where records go that say nothing
-//! - [`restore`](crate::restore): the state at a start, from the log alone
-//! - [`publish`](crate::publish): totals that changed, twice a second
+//! - [`update`]: what a record says, or why it says nothing
+//! - [`state`]: the newest update of each plate
+//! - [`totals`]: what they add up to; pure, add and remove
+//! - `dead_letter`: where records go that say nothing
+//! - `restore`: the state at a start, from the log alone
+//! - `publish`: totals that changed, twice a second
+//! - `run`: from the log's beginning to its end, and on from there
 //!
 //! # What is newest
 //!
