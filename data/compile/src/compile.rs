@@ -80,14 +80,15 @@ fn add_places(map: &mut Map, source: &Source) -> Result<()> {
     for city in &source.city {
         let kind = city.place.as_deref().unwrap_or("city");
         let population = city.population.to_string();
-        map.add_place(
-            city.at.into(),
-            tags([
-                ("place", kind),
-                ("name", &city.name),
-                ("population", &population),
-            ]),
-        );
+        let mut tags = tags([
+            ("place", kind),
+            ("name", &city.name),
+            ("population", &population),
+        ]);
+        if let Some(capital) = &city.capital {
+            tags.extend(self::tags([("capital", capital)]));
+        }
+        map.add_place(city.at.into(), tags);
     }
     Ok(())
 }

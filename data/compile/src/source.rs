@@ -152,6 +152,8 @@ pub struct City {
     pub population: u32,
     /// `city`, `town`.
     pub place: Option<String>,
+    /// OpenStreetMap's `capital`: `yes` of the country, `4` of a region.
+    pub capital: Option<String>,
     /// Radius of the ring in metres; absent: by population.
     pub ring: Option<f64>,
     /// Named places: (name, `key=value`, lat, lng).
