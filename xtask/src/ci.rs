@@ -53,11 +53,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
             "warnings",
         ]),
     )?;
-    steps.command("test", cargo(&["test", "--workspace", "--locked"]))?;
-    steps.run("test on Apache Kafka", test_on_apache_kafka)?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     steps.command("doc", doc)?;
+    steps.command("test", cargo(&["test", "--workspace", "--locked"]))?;
+    steps.run("test on Apache Kafka", test_on_apache_kafka)?;
     steps.print();
     Ok(())
 }
