@@ -94,7 +94,14 @@ impl Aggregator {
             "totals of {} by company into {}",
             config.updates_topic, config.company_topic
         );
-        let running = tokio::spawn(run::run(config, settings, shared, ready, shutdown));
+        let running = tokio::spawn(async move {
+            let result = run::run(config, settings, shared, ready, shutdown).await;
+            if let Err(error) = &result {
+                // Said when it happens: whoever started this may wait for its end only much later.
+                tracing::error!("the aggregator has failed: {error:#}");
+            }
+            result
+        });
         Ok(Self {
             admin_addr,
             summary,

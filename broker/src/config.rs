@@ -52,7 +52,7 @@ pub struct Config {
         default_value = "mqtt_retained_messages"
     )]
     pub retained_messages_topic: String,
-    /// Rules as a list of kafkaTopic:mqttFilter; [[topic]] in the config file says more and goes first
+    /// Rules as a list of kafkaTopic:mqttFilter; `[[topic]]` in the config file says more and goes first
     #[arg(long, env = "KAFKA_MESSAGES_TOPICS_PATTERNS", default_value = "")]
     pub kafka_messages_topics_patterns: String,
     /// Rules as a list of kafkaTopic:prefix/; the key is what follows the prefix

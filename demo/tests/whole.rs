@@ -21,7 +21,9 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 async fn start(change: impl FnOnce(&mut Config)) -> Demo {
     let mut config = Config::on_free_ports();
     config.vehicles = 40;
-    config.kafka_bootstrap_servers = std::env::var("TEST_KAFKA").ok();
+    config.kafka_bootstrap_servers = std::env::var("TEST_KAFKA")
+        .ok()
+        .filter(|servers| !servers.is_empty());
     change(&mut config);
     Demo::start(config, |part, line| eprintln!("{part}: {line}"))
         .await

@@ -30,7 +30,10 @@ pub struct Kafka {
 impl Kafka {
     pub async fn start() -> Self {
         let prefix = format!("t{:08x}-", rand::random::<u32>());
-        if let Ok(bootstrap_servers) = std::env::var("TEST_KAFKA") {
+        let named = std::env::var("TEST_KAFKA")
+            .ok()
+            .filter(|servers| !servers.is_empty());
+        if let Some(bootstrap_servers) = named {
             return Self {
                 bootstrap_servers,
                 _embedded: None,
