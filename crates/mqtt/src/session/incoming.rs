@@ -16,12 +16,12 @@ pub struct Token(u64);
 pub(super) struct Incoming {
     aliases: Vec<Option<TopicName>>,
     alias_max: u16,
-    waiting_max: usize,
+    receive_maximum: usize,
     /// Acknowledgements in the order of their PUBLISH; the first one's token is `first`.
     waiting: VecDeque<Waiting>,
     first: u64,
-    /// QoS 2 packet identifiers from PUBLISH to PUBREL; `true` once the message is stored.
-    exactly_once: BTreeMap<PacketId, bool>,
+    /// QoS 2 packet identifiers from PUBLISH to PUBREL.
+    exactly_once: BTreeMap<PacketId, ExactlyOnce>,
 }
 
 #[derive(Debug)]
@@ -31,22 +31,63 @@ struct Waiting {
     result: Option<ReasonCode>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct ExactlyOnce {
+    /// Kafka has the message.
+    is_stored: bool,
+    /// Its PUBLISH came on this connection, so it counts against the Receive Maximum.
+    is_counted: bool,
+}
+
 impl Incoming {
-    pub(super) fn new(alias_max: u16, waiting_max: u16) -> Self {
+    pub(super) fn new(alias_max: u16, receive_maximum: u16) -> Self {
         Self {
             aliases: Vec::new(),
             alias_max,
-            waiting_max: waiting_max.into(),
+            receive_maximum: receive_maximum.into(),
             waiting: VecDeque::new(),
             first: 0,
             exactly_once: BTreeMap::new(),
         }
     }
 
-    /// Whether one more QoS 1 or 2 publish can be taken.
-    pub(super) fn has_room(&self) -> bool {
-        let stored = self.exactly_once.values().filter(|stored| **stored).count();
-        self.waiting.len() + stored < self.waiting_max
+    /// The identifiers of an earlier connection that wait for their PUBREL.
+    pub(super) fn resume(&mut self, received: Vec<PacketId>) {
+        let known = ExactlyOnce {
+            is_stored: true,
+            is_counted: false,
+        };
+        self.exactly_once
+            .extend(received.into_iter().map(|packet_id| (packet_id, known)));
+    }
+
+    /// What [`Self::resume`] takes.
+    pub(super) fn received(&self) -> Vec<PacketId> {
+        self.exactly_once
+            .iter()
+            .filter(|(_, entry)| entry.is_stored)
+            .map(|(packet_id, _)| *packet_id)
+            .collect()
+    }
+
+    /// Whether so many publishes wait for Kafka that the client has to wait, too.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= self.receive_maximum
+    }
+
+    /// Whether some publish waits for Kafka.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether the client has used up the Receive Maximum that it was told [MQTT-3.3.4-9].
+    pub(super) fn is_used_up(&self) -> bool {
+        let half_done = self
+            .exactly_once
+            .values()
+            .filter(|entry| entry.is_stored && entry.is_counted)
+            .count();
+        self.waiting.len() + half_done >= self.receive_maximum
     }
 
     /// Sets the topic of a publish that came by alias, or remembers the alias (§3.3.2.3.4).
@@ -78,10 +119,15 @@ impl Incoming {
     /// Starts to wait for a message; `None` when it is a QoS 2 one that was sent again.
     pub(super) fn expect(&mut self, packet_id: PacketId, qos: QoS) -> Option<Token> {
         if qos == QoS::ExactlyOnce {
-            if self.exactly_once.contains_key(&packet_id) {
+            if let Some(known) = self.exactly_once.get_mut(&packet_id) {
+                known.is_counted = true;
                 return None;
             }
-            self.exactly_once.insert(packet_id, false);
+            let new = ExactlyOnce {
+                is_stored: false,
+                is_counted: true,
+            };
+            self.exactly_once.insert(packet_id, new);
         }
         self.waiting.push_back(Waiting {
             packet_id,
@@ -91,9 +137,16 @@ impl Incoming {
         Some(Token(self.first + self.waiting.len() as u64 - 1))
     }
 
+    /// Whether a QoS 2 message of `packet_id` is on its way to Kafka, or there.
+    pub(super) fn knows(&self, packet_id: PacketId) -> bool {
+        self.exactly_once.contains_key(&packet_id)
+    }
+
     /// Whether the QoS 2 message of `packet_id` is stored and waits for its PUBREL.
     pub(super) fn is_stored(&self, packet_id: PacketId) -> bool {
-        self.exactly_once.get(&packet_id) == Some(&true)
+        self.exactly_once
+            .get(&packet_id)
+            .is_some_and(|entry| entry.is_stored)
     }
 
     /// Kafka has answered.
@@ -119,8 +172,8 @@ impl Incoming {
         if reason.is_error() {
             // [MQTT-4.3.3-9] The identifier is free again after a refusing PUBREC.
             self.exactly_once.remove(&waiting.packet_id);
-        } else {
-            self.exactly_once.insert(waiting.packet_id, true);
+        } else if let Some(entry) = self.exactly_once.get_mut(&waiting.packet_id) {
+            entry.is_stored = true;
         }
         Some(Packet::PubRec(ack))
     }

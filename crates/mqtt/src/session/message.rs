@@ -7,7 +7,17 @@ use bytes::Bytes;
 
 use crate::packet::Template;
 use crate::properties::Properties;
+use crate::wire::Text;
 use crate::{QoS, TopicName, Version};
+
+/// Where a message is in the log; how logs are numbered is the driver's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// Number of the log (a partition).
+    pub log: u32,
+    /// Offset in it.
+    pub offset: i64,
+}
 
 /// An application message, with its encoded forms, each made when it is first needed.
 #[derive(Debug)]
@@ -19,6 +29,8 @@ pub struct Message {
     pub qos: QoS,
     /// Whether it was published as a retained message.
     pub retain: bool,
+    /// Where it can be read again; `None` for what is in no log.
+    pub origin: Option<Origin>,
     /// When it is of no use any more, with `message_expiry_s` in its properties.
     expires: Option<Instant>,
     /// By version 3 or 5, without or with a packet identifier.
@@ -26,7 +38,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message; `expires` goes with `properties.message_expiry_s`, which is what remains now.
+    /// A message that is in no log; `expires` goes with `properties.message_expiry_s`, which is what remains now.
     pub fn new(
         topic: TopicName,
         qos: QoS,
@@ -41,9 +53,17 @@ impl Message {
             payload,
             qos,
             retain,
+            origin: None,
             expires,
             templates: Default::default(),
         }
+    }
+
+    /// The same, read from the log at `origin`.
+    #[must_use]
+    pub fn at(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
     }
 
     /// Its topic name.
@@ -75,6 +95,9 @@ impl Message {
     }
 }
 
+/// User properties that go with a delivery beside the message's own.
+pub type Extra = Arc<[(Text, Text)]>;
+
 /// A message for one client, and how it is to be sent there.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -86,11 +109,29 @@ pub struct Delivery {
     pub retain: bool,
     /// Identifiers of the subscriptions that it matched; sent in version 5 only.
     pub subscription_ids: Vec<u32>,
+    /// User properties for a subscriber that asked for more; sent in version 5 only.
+    pub extra: Option<Extra>,
+}
+
+/// How a topic alias changes a packet (§3.3.2.3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alias {
+    /// None is used.
+    None,
+    /// The topic name goes with it: the client learns it.
+    New(u16),
+    /// It stands for the topic name.
+    Known(u16),
 }
 
 impl Delivery {
     /// The encoded packet, or `None` when the message has expired [MQTT-3.3.2-5].
-    pub(super) fn template(&self, now: Instant, version: Version) -> Option<Template> {
+    pub(super) fn template(
+        &self,
+        now: Instant,
+        version: Version,
+        alias: Alias,
+    ) -> Option<Template> {
         let message = &self.message;
         let with_packet_id = self.qos > QoS::AtMostOnce;
         let left_s = match message.expires {
@@ -100,20 +141,37 @@ impl Delivery {
             Some(expires) => Some(expires.duration_since(now).as_millis().div_ceil(1000) as u32),
         };
         let as_is = !version.is_v5()
-            || (self.subscription_ids.is_empty() && left_s == message.properties.message_expiry_s);
+            || (self.subscription_ids.is_empty()
+                && self.extra.is_none()
+                && alias == Alias::None
+                && left_s == message.properties.message_expiry_s);
         if as_is {
             return Some(message.shared(version, with_packet_id).clone());
         }
         let mut properties = message.properties.clone();
         // [MQTT-3.3.2-6] What is left when it is sent.
-        properties.message_expiry_s = left_s;
-        properties
-            .subscription_ids
-            .clone_from(&self.subscription_ids);
+        if left_s.is_some() {
+            properties.message_expiry_s = left_s;
+        }
+        if !self.subscription_ids.is_empty() {
+            properties
+                .subscription_ids
+                .clone_from(&self.subscription_ids);
+        }
+        if let Some(extra) = &self.extra {
+            properties.user.extend_from_slice(extra);
+        }
+        let topic = match alias {
+            Alias::Known(_) => "",
+            _ => message.topic.as_str(),
+        };
+        if let Alias::New(number) | Alias::Known(number) = alias {
+            properties.topic_alias = Some(number);
+        }
         Some(Template::new(
             version,
             with_packet_id,
-            message.topic.as_str(),
+            topic,
             &properties,
             &message.payload,
         ))

@@ -1,26 +1,33 @@
 //! The server's side of one connection, as a state machine.
 //!
 //! Methods come in three kinds. `handle_*` take what happened outside: bytes came, Kafka has a message, a message is
-//! to be delivered, time passed. [`Session::poll_output`] says what the driver must do: authenticate, append,
-//! subscribe, close. [`Session::transmit`] holds the bytes to send. A driver's loop is: fulfil outputs, send what is to
-//! be sent, wait for bytes, events or [`Session::poll_timeout`].
+//! to be delivered, the state is saved, time passed. [`Session::poll_output`] says what the driver must do:
+//! authenticate, append, subscribe, close. [`Session::transmit`] holds the bytes to send. A driver's loop is: fulfil
+//! outputs, save the state if [`Session::wants_saving`], send what is to be sent, wait for bytes, events or
+//! [`Session::poll_timeout`].
+//!
+//! A session that outlives its connection sends nothing at QoS 2 that depends on a state which is not saved: PUBREC and
+//! PUBCOMP, and PUBLISH and PUBREL to the client, wait for [`Session::handle_saved`].
 
+mod connect;
 mod incoming;
 mod message;
 mod outgoing;
+mod saved;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
+pub use connect::{Accepted, asked_expiry_s};
 pub use incoming::Token;
-pub use message::{Delivery, Message};
+pub use message::{Delivery, Extra, Message, Origin};
+pub use saved::{InFlight, Resumed, Saved, Step};
 
 use crate::packet::{
-    Ack, ConnAck, Connect, Disconnect, PacketId, Publish, SubAck, Subscribe, Subscription,
-    UnsubAck, Unsubscribe, Will,
+    Ack, Connect, Disconnect, PacketId, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe, Will,
 };
 use crate::wire::Text;
 use crate::{Packet, QoS, ReasonCode, TopicFilter, TopicName, Version, Violation, codec};
@@ -38,17 +45,38 @@ pub struct Limits {
     pub in_flight_max: u16,
     /// The highest topic alias the client may use; 0: none.
     pub topic_alias_maximum: u16,
+    /// The highest topic alias that is used towards the client, if it takes so many; 0: none.
+    pub client_alias_maximum: u16,
     /// The longest keep alive in seconds; one of 0 (never) is lowered to it, too. 0: no limit.
     pub keep_alive_max_s: u16,
-    /// How long the client may take until its CONNECT is complete.
+    /// The longest time that a session outlives its connection, in seconds; `u32::MAX`: no limit.
+    pub session_expiry_max_s: u32,
+    /// How long the client may take until its CONNECT is complete, and for each step of its authentication.
     pub connect_timeout: Duration,
+    /// The longest client identifier, in bytes.
+    pub client_id_bytes_max: usize,
+    /// The longest topic name or filter, in bytes.
+    pub topic_bytes_max: usize,
+    /// The most levels of a topic name or filter.
+    pub topic_levels_max: usize,
+    /// Refuse a payload that says it is UTF-8 and is not (§3.3.2.3.2).
+    pub validates_payload_format: bool,
 }
 
 /// What the driver must do.
 #[derive(Debug)]
 pub enum Output {
-    /// Decide on this CONNECT; answer with [`Session::handle_accepted`] or [`Session::handle_refused`].
+    /// Decide on this CONNECT; answer with [`Session::handle_accepted`], [`Session::handle_refused`] or, where the
+    /// method of enhanced authentication wants more, [`Session::handle_challenge`].
     Connect(Box<Connect>),
+    /// The next step of enhanced authentication. Answer as to [`Output::Connect`] when the client is not let in yet,
+    /// else with [`Session::handle_challenge`], [`Session::handle_reauthenticated`] or [`Session::close`].
+    Auth {
+        /// The client's data.
+        data: Bytes,
+        /// The client, which is connected, starts to authenticate again.
+        is_start: bool,
+    },
     /// Store a message; answer with [`Session::handle_appended`] when there is a token (QoS 1 and 2).
     Append {
         /// Names this message in the answer.
@@ -57,14 +85,7 @@ pub enum Output {
         publish: Publish,
     },
     /// Subscribe; answer with [`Session::handle_subscribed`].
-    Subscribe {
-        /// For the answer.
-        packet_id: PacketId,
-        /// Filters and options.
-        subscriptions: Vec<Subscription>,
-        /// The subscription identifier, if one was given.
-        subscription_id: Option<u32>,
-    },
+    Subscribe(Subscribe),
     /// Unsubscribe; answer with [`Session::handle_unsubscribed`].
     Unsubscribe {
         /// For the answer.
@@ -72,10 +93,12 @@ pub enum Output {
         /// Filters.
         filters: Vec<TopicFilter>,
     },
-    /// Send what is to be sent, then close the connection. No output but a will comes after it.
+    /// Send what is to be sent, then close the connection. No output comes after it.
     Close {
         /// Why.
         reason: ReasonCode,
+        /// What is to be published, now or after its delay (§3.1.3.2.2).
+        will: Option<Box<Will>>,
     },
 }
 
@@ -94,12 +117,21 @@ pub struct Stats {
 enum State {
     /// Nothing came yet.
     New,
-    /// The driver decides on the CONNECT.
+    /// The driver decides on the CONNECT, or on an AUTH that followed it.
     Deciding(Box<Connect>),
+    /// The client must answer with an AUTH before it is let in.
+    Challenged(Box<Connect>),
     /// Packets flow.
     Up,
     /// The connection is to be closed, or is.
     Closed,
+}
+
+/// Bytes that wait until the session's state is saved.
+#[derive(Debug)]
+struct Held {
+    revision: u64,
+    bytes: Bytes,
 }
 
 /// See the [module](self).
@@ -111,6 +143,17 @@ pub struct Session {
     will: Option<Will>,
     keep_alive: Option<Duration>,
     last_received: Instant,
+    session_expiry_s: u32,
+    /// The client asked for a session that outlives its connection, so it may change its mind on how long.
+    may_extend: bool,
+    /// The session outlives its connection, so what depends on its state waits until that is saved.
+    is_durable: bool,
+    /// Counts the changes of state that packets depend on.
+    revision: u64,
+    held: VecDeque<Held>,
+    auth_method: Option<Text>,
+    is_reauthenticating: bool,
+    wants_reasons: bool,
     incoming: Incoming,
     outgoing: Outgoing,
     outputs: VecDeque<Output>,
@@ -131,6 +174,14 @@ impl Session {
             will: None,
             keep_alive: None,
             last_received: now,
+            session_expiry_s: 0,
+            may_extend: false,
+            is_durable: false,
+            revision: 0,
+            held: VecDeque::new(),
+            auth_method: None,
+            is_reauthenticating: false,
+            wants_reasons: true,
             outputs: VecDeque::new(),
             transmit: BytesMut::new(),
             stats: Stats::default(),
@@ -153,13 +204,51 @@ impl Session {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether bytes should be read: not while a CONNECT is decided on, nor while so many publishes wait for Kafka
-    /// that the client has to wait, too.
+    /// Whether bytes should be read: not while a CONNECT is decided on, nor while so many publishes of a client that
+    /// knows no Receive Maximum wait for Kafka that it has to wait, too.
     pub fn wants_input(&self) -> bool {
         match self.state {
-            State::New => true,
-            State::Up => self.incoming.has_room(),
+            State::New | State::Challenged(_) => true,
+            State::Up => self.version.is_v5() || !self.incoming.is_full(),
             State::Deciding(_) | State::Closed => false,
+        }
+    }
+
+    /// How long the session outlives its connection, in seconds; `u32::MAX` is for ever. The client may have changed it
+    /// at its DISCONNECT.
+    pub fn session_expiry_s(&self) -> u32 {
+        self.session_expiry_s
+    }
+
+    /// The will, as long as it may have to be published.
+    pub fn will(&self) -> Option<&Will> {
+        self.will.as_ref()
+    }
+
+    /// Whether some message of the client waits for Kafka's answer, also after the connection is closed: its identifier
+    /// belongs to the state that is saved.
+    pub fn is_waiting(&self) -> bool {
+        self.incoming.is_waiting()
+    }
+
+    /// What has to be saved for the next connection of this session.
+    pub fn saved(&self) -> Saved {
+        Saved {
+            received: self.incoming.received(),
+            in_flight: self.outgoing.saved(),
+        }
+    }
+
+    /// The revision of the state that has to be saved before some packets can leave, if any wait for that. Answer with
+    /// [`Self::handle_saved`].
+    pub fn wants_saving(&self) -> Option<u64> {
+        (!self.held.is_empty()).then_some(self.revision)
+    }
+
+    /// The state as it was at `revision` is saved.
+    pub fn handle_saved(&mut self, revision: u64) {
+        while let Some(held) = self.held.pop_front_if(|held| held.revision <= revision) {
+            self.transmit.extend_from_slice(&held.bytes);
         }
     }
 
@@ -191,7 +280,9 @@ impl Session {
     /// When [`Self::handle_timeout`] should be called; it may be called earlier.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::New => Some(self.last_received + self.limits.connect_timeout),
+            State::New | State::Challenged(_) => {
+                Some(self.last_received + self.limits.connect_timeout)
+            }
             // [MQTT-3.1.2-22]
             State::Up => self
                 .keep_alive
@@ -229,7 +320,14 @@ impl Session {
         let result = match (&self.state, packet) {
             (State::New, Packet::Connect(connect)) => self.connect(connect),
             (State::New, _) => Err(Violation::NotConnect),
-            (State::Up, packet) => self.packet_when_up(packet),
+            (State::Challenged(_), Packet::Auth(auth)) => self.auth(auth),
+            // [MQTT-3.1.4-6] Until CONNACK, AUTH and DISCONNECT are all that the client may send.
+            (State::Challenged(_), Packet::Disconnect(_)) => {
+                self.closed(ReasonCode::SUCCESS);
+                Ok(())
+            }
+            (State::Challenged(_), _) => Err(Violation::Unexpected),
+            (State::Up, packet) => self.packet_when_up(now, packet),
             (State::Deciding(_) | State::Closed, _) => Ok(()),
         };
         if let Err(violation) = result {
@@ -237,64 +335,25 @@ impl Session {
         }
     }
 
-    /// The driver lets the client in. `assigned` is the client identifier that the server chose, if it did.
-    pub fn handle_accepted(&mut self, now: Instant, assigned: Option<&str>) {
-        let State::Deciding(connect) = std::mem::replace(&mut self.state, State::Up) else {
-            return;
-        };
-        self.last_received = now;
-        let keep_alive_s = self.keep_alive_s(&connect);
-        self.keep_alive = (keep_alive_s > 0).then(|| Duration::from_secs(keep_alive_s.into()));
-        self.outgoing.set_client_limits(
-            connect.properties.receive_maximum.unwrap_or(u16::MAX),
-            connect.properties.maximum_packet_size,
-        );
-        let mut answer = ConnAck {
-            // The session ends with its connection, so there is never an earlier one.
-            session_present: false,
-            reason: ReasonCode::SUCCESS,
-            properties: Default::default(),
-        };
-        let properties = &mut answer.properties;
-        properties.assigned_client_id = assigned.map(Text::from);
-        properties.receive_maximum = Some(self.limits.receive_maximum);
-        properties.maximum_packet_size = u32::try_from(self.limits.packet_bytes_max).ok();
-        properties.topic_alias_maximum = Some(self.limits.topic_alias_maximum);
-        properties.shared_subscription_available = Some(0);
-        properties.server_keep_alive_s =
-            (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s);
-        if connect.properties.session_expiry_s.is_some_and(|s| s > 0) {
-            properties.session_expiry_s = Some(0);
-        }
-        self.will = connect.will;
-        self.send(Packet::ConnAck(answer));
-    }
-
-    /// The driver does not let the client in.
-    pub fn handle_refused(&mut self, reason: ReasonCode) {
-        let answer = ConnAck {
-            session_present: false,
-            reason,
-            properties: Default::default(),
-        };
-        self.send(Packet::ConnAck(answer));
-        self.closed(reason);
-    }
-
     /// Kafka has the message of `token`, or it never will.
     pub fn handle_appended(&mut self, token: Token, result: Result<(), ReasonCode>) {
-        if self.is_closed() {
-            return;
-        }
         let reason = match result {
             Ok(()) => ReasonCode::SUCCESS,
-            // [MQTT-3.3.5-2] of 3.1.1: there is no way to refuse, so the connection is closed.
-            Err(reason) if !self.version.is_v5() => return self.close(reason),
             Err(reason) => reason,
         };
         self.incoming.appended(token, reason);
         while let Some(ack) = self.incoming.next_ack() {
-            self.send(ack);
+            let (Packet::PubAck(of_ack) | Packet::PubRec(of_ack)) = &ack else {
+                unreachable!("a publish is acknowledged by one of the two");
+            };
+            match (&ack, of_ack.reason) {
+                // The client is gone; only the state counts.
+                _ if self.is_closed() => {}
+                // [MQTT-3.3.5-2] of 3.1.1: there is no way to refuse, so the connection is closed.
+                (_, reason) if reason.is_error() && !self.version.is_v5() => self.close(reason),
+                (Packet::PubRec(_), ReasonCode::SUCCESS) => self.send_when_saved(&ack),
+                _ => self.send(ack),
+            }
         }
     }
 
@@ -326,9 +385,19 @@ impl Session {
         if !self.is_up() {
             return;
         }
-        let sent = self
-            .outgoing
-            .deliver(now, self.version, delivery, &mut self.transmit);
+        let sent = if self.is_durable && delivery.qos == QoS::ExactlyOnce {
+            let mut bytes = BytesMut::new();
+            let sent = self
+                .outgoing
+                .deliver(now, self.version, delivery, &mut bytes);
+            if sent.is_some() {
+                self.hold(bytes.freeze());
+            }
+            sent
+        } else {
+            self.outgoing
+                .deliver(now, self.version, delivery, &mut self.transmit)
+        };
         match sent {
             Some(qos) => self.stats.sent[qos as usize] += 1,
             None => self.stats.dropped += 1,
@@ -337,8 +406,24 @@ impl Session {
 
     /// The server ends the connection.
     pub fn close(&mut self, reason: ReasonCode) {
+        self.close_to(reason, None);
+    }
+
+    /// The server ends the connection, and names another one that the client should use.
+    pub fn close_to(&mut self, reason: ReasonCode, server: Option<&str>) {
         if self.is_up() && self.version.is_v5() {
-            self.send(Packet::Disconnect(Disconnect::new(reason)));
+            let mut disconnect = Disconnect::new(reason);
+            disconnect.properties.server_reference = server.map(Text::from);
+            if reason.is_error() {
+                disconnect.properties.reason_string = Some(Text::from(
+                    match self.violation {
+                        Some(violation) => violation.to_string(),
+                        None => reason.text().to_owned(),
+                    }
+                    .as_str(),
+                ));
+            }
+            self.send(Packet::Disconnect(disconnect));
         }
         self.closed(reason);
     }
@@ -377,70 +462,36 @@ impl Session {
             return;
         }
         self.state = State::Closed;
-        self.outputs.push_back(Output::Close { reason });
-        if let Some(will) = self.will.take() {
-            self.outputs.push_back(Output::Append {
-                token: None,
-                publish: will.into_publish(),
-            });
-        }
+        // What waits for the state would come too late; the next connection finds it there.
+        self.held.clear();
+        let will = self.will.take().map(Box::new);
+        self.outputs.push_back(Output::Close { reason, will });
     }
 
-    fn connect(&mut self, connect: Box<Connect>) -> Result<(), Violation> {
-        self.version = connect.version;
-        let too_long_for_3_1 = connect.version == Version::V3_1 && connect.client_id.len() > 23;
-        // [MQTT-3.1.3-8] of 3.1.1: without a client identifier there is no session to keep.
-        let nameless = connect.client_id.is_empty()
-            && match connect.version {
-                Version::V3_1 => true,
-                Version::V3_1_1 => !connect.clean_start,
-                Version::V5 => false,
-            };
-        if nameless || too_long_for_3_1 {
-            self.handle_refused(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
-            return Ok(());
-        }
-        if connect.properties.auth_data.is_some() && connect.properties.auth_method.is_none() {
-            return Err(Violation::PropertyValue(0x16));
-        }
-        if connect.properties.auth_method.is_some() {
-            self.handle_refused(ReasonCode::BAD_AUTHENTICATION_METHOD);
-            return Ok(());
-        }
-        self.state = State::Deciding(connect.clone());
-        self.outputs.push_back(Output::Connect(connect));
-        Ok(())
-    }
-
-    fn keep_alive_s(&self, connect: &Connect) -> u16 {
-        match (connect.keep_alive_s, self.limits.keep_alive_max_s) {
-            (asked, 0) => asked,
-            // Before version 5 the client cannot be told another one.
-            (asked, _) if !connect.version.is_v5() => asked,
-            (0, limit) => limit,
-            (asked, limit) => asked.min(limit),
-        }
-    }
-
-    fn packet_when_up(&mut self, packet: Packet) -> Result<(), Violation> {
+    fn packet_when_up(&mut self, now: Instant, packet: Packet) -> Result<(), Violation> {
         match packet {
             Packet::Publish(publish) => self.publish(publish)?,
-            Packet::PubAck(ack) => self.outgoing.handle_puback(&ack),
-            Packet::PubRec(ack) => {
-                if let Some(pubrel) = self.outgoing.handle_pubrec(&ack) {
-                    self.send(pubrel);
+            Packet::PubAck(ack) => {
+                self.outgoing.handle_puback(&ack);
+                self.resend(now);
+            }
+            Packet::PubRec(ack) => match self.outgoing.handle_pubrec(&ack) {
+                Some(pubrel) => self.send_when_saved(&pubrel),
+                None => self.resend(now),
+            },
+            Packet::PubComp(ack) => {
+                self.outgoing.handle_pubcomp(&ack);
+                self.resend(now);
+            }
+            Packet::PubRel(ack) => {
+                if self.incoming.release(ack.packet_id) {
+                    self.send_when_saved(&Packet::PubComp(Ack::success(ack.packet_id)));
+                } else {
+                    let unknown = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+                    self.send(Packet::PubComp(Ack::new(ack.packet_id, unknown)));
                 }
             }
-            Packet::PubComp(ack) => self.outgoing.handle_pubcomp(&ack),
-            Packet::PubRel(ack) => {
-                let known = self.incoming.release(ack.packet_id);
-                let reason = match known {
-                    true => ReasonCode::SUCCESS,
-                    false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
-                };
-                self.send(Packet::PubComp(Ack::new(ack.packet_id, reason)));
-            }
-            Packet::Subscribe(subscribe) => self.subscribe(subscribe),
+            Packet::Subscribe(subscribe) => self.outputs.push_back(Output::Subscribe(subscribe)),
             Packet::Unsubscribe(Unsubscribe {
                 packet_id, filters, ..
             }) => self
@@ -448,12 +499,11 @@ impl Session {
                 .push_back(Output::Unsubscribe { packet_id, filters }),
             Packet::PingReq => self.send(Packet::PingResp),
             Packet::Disconnect(disconnect) => self.disconnect(&disconnect)?,
+            Packet::Auth(auth) => self.auth(auth)?,
             Packet::Connect(_) => return Err(Violation::SecondConnect),
-            Packet::ConnAck(_)
-            | Packet::SubAck(_)
-            | Packet::UnsubAck(_)
-            | Packet::PingResp
-            | Packet::Auth(_) => return Err(Violation::Unexpected),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(Violation::Unexpected);
+            }
         }
         Ok(())
     }
@@ -465,11 +515,16 @@ impl Session {
             return Err(Violation::Property(0x0b));
         }
         check_response_topic(&publish)?;
+        let reason = self.refusal(&publish);
         self.stats.received[publish.qos as usize] += 1;
         let token = match (publish.qos, publish.packet_id) {
             (QoS::AtMostOnce, _) | (_, None) => None,
             (qos, Some(packet_id)) => {
-                if !self.incoming.has_room() {
+                // [MQTT-3.3.4-9]; one that is sent again counts once.
+                if self.version.is_v5()
+                    && self.incoming.is_used_up()
+                    && !self.incoming.knows(packet_id)
+                {
                     return Err(Violation::ReceiveMaximum);
                 }
                 let Some(token) = self.incoming.expect(packet_id, qos) else {
@@ -482,19 +537,45 @@ impl Session {
                 Some(token)
             }
         };
-        self.outputs.push_back(Output::Append { token, publish });
+        match (reason, token) {
+            (None, _) => self.outputs.push_back(Output::Append { token, publish }),
+            (Some(reason), Some(token)) => self.handle_appended(token, Err(reason)),
+            (Some(reason), None) => self.close(reason),
+        }
         Ok(())
     }
 
-    fn subscribe(&mut self, subscribe: Subscribe) {
-        self.outputs.push_back(Output::Subscribe {
-            packet_id: subscribe.packet_id,
-            subscription_id: subscribe.properties.subscription_ids.first().copied(),
-            subscriptions: subscribe.subscriptions,
-        });
+    /// Why a publish that is well formed is not taken.
+    fn refusal(&self, publish: &Publish) -> Option<ReasonCode> {
+        let is_text = publish.properties.payload_format == Some(1);
+        if publish
+            .topic
+            .as_ref()
+            .is_some_and(|topic| !self.topic_fits(topic))
+        {
+            Some(ReasonCode::TOPIC_NAME_INVALID)
+        } else if self.limits.validates_payload_format
+            && is_text
+            && std::str::from_utf8(&publish.payload).is_err()
+        {
+            Some(ReasonCode::PAYLOAD_FORMAT_INVALID)
+        } else {
+            None
+        }
     }
 
     fn disconnect(&mut self, disconnect: &Disconnect) -> Result<(), Violation> {
+        if let Some(expiry_s) = disconnect.properties.session_expiry_s {
+            // [MQTT-3.1.2-23] of the text: a session that was to end with its connection does so.
+            if expiry_s > 0 && !self.may_extend {
+                return Err(Violation::PropertyValue(0x11));
+            }
+            self.session_expiry_s = expiry_s.min(self.limits.session_expiry_max_s);
+        }
+        // [MQTT-3.14.2-2] The server alone names another one.
+        if disconnect.properties.server_reference.is_some() {
+            return Err(Violation::Property(0x1c));
+        }
         // [MQTT-3.14.4-3] A normal end deletes the will.
         if disconnect.reason == ReasonCode::SUCCESS {
             self.will = None;
@@ -503,9 +584,66 @@ impl Session {
         Ok(())
     }
 
-    fn send(&mut self, packet: Packet) {
-        codec::encode(&packet, self.version, &mut self.transmit);
+    /// Sends what an earlier connection left, as far as the client takes it now.
+    fn resend(&mut self, now: Instant) {
+        while let Some(qos) = self.outgoing.resend(now, self.version, &mut self.transmit) {
+            self.stats.sent[qos as usize] += 1;
+        }
     }
+
+    fn send(&mut self, packet: Packet) {
+        let limit = self.outgoing.packet_bytes_max();
+        if self.version.is_v5() {
+            encode_within(packet, limit, self.wants_reasons, &mut self.transmit);
+        } else {
+            codec::encode(&packet, self.version, &mut self.transmit);
+        }
+    }
+
+    /// Sends a packet once the state that it tells of is saved.
+    fn send_when_saved(&mut self, packet: &Packet) {
+        if self.is_durable {
+            let mut bytes = BytesMut::new();
+            codec::encode(packet, self.version, &mut bytes);
+            self.hold(bytes.freeze());
+        } else {
+            codec::encode(packet, self.version, &mut self.transmit);
+        }
+    }
+
+    fn hold(&mut self, bytes: Bytes) {
+        self.revision += 1;
+        self.held.push_back(Held {
+            revision: self.revision,
+            bytes,
+        });
+    }
+}
+
+/// Writes a packet with the reason for people that version 5 allows, unless the client wants none [MQTT-3.1.2-29] or the
+/// packet would be too large with it [MQTT-3.4.2-2].
+fn encode_within(mut packet: Packet, limit: usize, wants_reasons: bool, out: &mut BytesMut) {
+    if let Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) = &mut packet
+        && wants_reasons
+        && ack.reason.is_error()
+    {
+        ack.properties.reason_string = Some(Text::from(ack.reason.text()));
+    }
+    let start = out.len();
+    codec::encode(&packet, Version::V5, out);
+    if out.len() - start <= limit {
+        return;
+    }
+    out.truncate(start);
+    match &mut packet {
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => {
+            ack.properties.reason_string = None;
+        }
+        Packet::ConnAck(connack) => connack.properties.reason_string = None,
+        Packet::Disconnect(disconnect) => disconnect.properties.reason_string = None,
+        _ => {}
+    }
+    codec::encode(&packet, Version::V5, out);
 }
 
 /// [MQTT-3.3.2-14] A response topic is a topic name.
@@ -517,7 +655,8 @@ fn check_response_topic(publish: &Publish) -> Result<(), Violation> {
 }
 
 impl Will {
-    fn into_publish(self) -> Publish {
+    /// The message that is published when the connection is lost.
+    pub fn into_publish(self) -> Publish {
         let mut properties = self.properties;
         if properties.will_delay_s.is_some() {
             properties.will_delay_s = None;

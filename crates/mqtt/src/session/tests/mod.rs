@@ -1,5 +1,7 @@
 //! Scenario tables: packets and events in, exact packets and outputs out.
 
+mod saved;
+
 use super::*;
 use crate::properties::Properties;
 use bytes::Bytes;
@@ -10,8 +12,14 @@ fn limits() -> Arc<Limits> {
         receive_maximum: 2,
         in_flight_max: 2,
         topic_alias_maximum: 3,
+        client_alias_maximum: 2,
         keep_alive_max_s: 0,
+        session_expiry_max_s: 1000,
         connect_timeout: Duration::from_secs(10),
+        client_id_bytes_max: 100,
+        topic_bytes_max: 1000,
+        topic_levels_max: 10,
+        validates_payload_format: true,
     })
 }
 
@@ -38,23 +46,35 @@ fn connect(version: Version) -> Connect {
 struct Subject {
     session: Session,
     now: Instant,
+    reasons: Vec<String>,
 }
 
 impl Subject {
     fn up(version: Version) -> Self {
-        let now = Instant::now();
-        let mut subject = Self {
-            session: Session::new(limits(), now),
-            now,
-        };
-        subject.receive(Packet::Connect(Box::new(connect(version))));
-        assert!(matches!(
-            subject.session.poll_output(),
-            Some(Output::Connect(_))
-        ));
-        subject.session.handle_accepted(now, None);
+        let mut subject = Self::new();
+        subject.connect(connect(version));
+        subject
+            .session
+            .handle_accepted(subject.now, Accepted::default());
         assert!(matches!(subject.sent()[..], [Packet::ConnAck(_)]));
         subject
+    }
+
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            session: Session::new(limits(), now),
+            now,
+            reasons: Vec::new(),
+        }
+    }
+
+    fn connect(&mut self, connect: Connect) {
+        self.receive(Packet::Connect(Box::new(connect)));
+        assert!(matches!(
+            self.session.poll_output(),
+            Some(Output::Connect(_))
+        ));
     }
 
     fn receive(&mut self, packet: Packet) {
@@ -67,15 +87,32 @@ impl Subject {
         self.session.handle_bytes(self.now, &mut bytes);
     }
 
+    /// What was sent since the last call, without the reasons for people: [`Self::reasons`] has those.
     fn sent(&mut self) -> Vec<Packet> {
         let version = self.session.version();
         let mut bytes = self.session.transmit().split();
         let mut packets = Vec::new();
-        while let Some(packet) = codec::decode(&mut bytes, version, usize::MAX).unwrap() {
+        while let Some(mut packet) = codec::decode(&mut bytes, version, usize::MAX).unwrap() {
+            let reason = match &mut packet {
+                Packet::PubAck(p) | Packet::PubRec(p) | Packet::PubComp(p) => {
+                    p.properties.reason_string.take()
+                }
+                Packet::Disconnect(p) => p.properties.reason_string.take(),
+                _ => None,
+            };
+            self.reasons
+                .extend(reason.map(|reason| reason.as_str().to_owned()));
             packets.push(packet);
         }
         assert!(bytes.is_empty());
         packets
+    }
+
+    fn closed(&mut self) -> (ReasonCode, Option<Will>) {
+        match self.session.poll_output() {
+            Some(Output::Close { reason, will }) => (reason, will.map(|will| *will)),
+            other => panic!("{other:?} is not the end"),
+        }
     }
 
     fn appended(&mut self) -> (Option<Token>, Publish) {
@@ -116,6 +153,7 @@ fn delivery(qos: QoS) -> Delivery {
         qos,
         retain: false,
         subscription_ids: vec![],
+        extra: None,
     }
 }
 
@@ -282,12 +320,10 @@ fn mqtt_3_1_2_24_silence_closes_and_publishes_the_will() {
         let bye = Packet::Disconnect(Disconnect::new(ReasonCode::KEEP_ALIVE_TIMEOUT));
         let expected = if version.is_v5() { vec![bye] } else { vec![] };
         assert_eq!(subject.sent(), expected);
-        assert!(matches!(
-            subject.session.poll_output(),
-            Some(Output::Close { .. })
-        ));
-        let (_, will) = subject.appended();
-        assert_eq!((will.topic.unwrap().as_str(), will.retain), ("will", true));
+        let (reason, will) = subject.closed();
+        assert_eq!(reason, ReasonCode::KEEP_ALIVE_TIMEOUT);
+        let will = will.unwrap();
+        assert_eq!((will.topic.as_str(), will.retain), ("will", true));
         assert!(subject.session.poll_output().is_none());
     }
 }
@@ -300,23 +336,15 @@ fn mqtt_3_14_4_3_a_normal_disconnect_deletes_the_will() {
     ] {
         let mut subject = Subject::up(Version::V5);
         subject.receive(Packet::Disconnect(Disconnect::new(reason)));
-        assert!(matches!(
-            subject.session.poll_output(),
-            Some(Output::Close { .. })
-        ));
-        let next = subject.session.poll_output();
-        assert_eq!(matches!(next, Some(Output::Append { .. })), will_comes);
+        let (closed_with, will) = subject.closed();
+        assert_eq!((closed_with, will.is_some()), (reason, will_comes));
         assert_eq!(subject.sent(), []);
     }
 }
 
 #[test]
 fn mqtt_3_1_0_the_first_packet_is_connect_and_the_only_one() {
-    let now = Instant::now();
-    let mut subject = Subject {
-        session: Session::new(limits(), now),
-        now,
-    };
+    let mut subject = Subject::new();
     subject.receive(Packet::PingReq);
     assert!(subject.session.is_closed());
     assert_eq!(subject.session.violation(), Some(Violation::NotConnect));
