@@ -50,7 +50,8 @@ impl NewKafkaTopic {
 pub async fn check(settings: &Settings, timeout: Duration) -> Result<(), Error> {
     let settings = settings.clone();
     blocking(move || {
-        let client: BaseConsumer<Quiet> = settings.client(&[]).create_with_context(Quiet)?;
+        let client: BaseConsumer<Quiet> =
+            settings.client(&[]).create_with_context(Quiet::default())?;
         client
             .fetch_metadata(None, timeout)
             .map(drop)
@@ -68,7 +69,7 @@ pub async fn ensure_topics(
     topics: &[NewKafkaTopic],
     timeout: Duration,
 ) -> Result<(), Error> {
-    let admin: AdminClient<Quiet> = settings.client(&[]).create_with_context(Quiet)?;
+    let admin: AdminClient<Quiet> = settings.client(&[]).create_with_context(Quiet::default())?;
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|topic| {

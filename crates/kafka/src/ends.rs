@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::quiet::Quiet;
-use crate::{Error, Settings, admin};
+use crate::{Error, Position, Settings, admin};
 
 /// The records that a partition holds: from `first`, and before `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,48 @@ impl Ends {
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let consumer = settings
             .client(&[("group.id", "convoy-ends")])
-            .create_with_context(Quiet)?;
+            .create_with_context(Quiet::default())?;
         Ok(Self {
             consumer: Arc::new(consumer),
         })
+    }
+
+    /// The offset of the first record of each partition that is not older than `timestamp_ms`, milliseconds since the
+    /// Unix epoch; the partition's end where there is none.
+    ///
+    /// # Errors
+    /// As for [`Self::of`].
+    pub async fn since(
+        &self,
+        kafka_topic: &str,
+        timestamp_ms: i64,
+        timeout: Duration,
+    ) -> Result<Vec<Position>, Error> {
+        let bounds = self.of(kafka_topic, timeout).await?;
+        let consumer = Arc::clone(&self.consumer);
+        let kafka_topic = kafka_topic.to_owned();
+        admin::blocking(move || {
+            let mut asked = TopicPartitionList::new();
+            for bounds in &bounds {
+                let time = Offset::Offset(timestamp_ms);
+                asked.add_partition_offset(&kafka_topic, bounds.partition, time)?;
+            }
+            let found = consumer.offsets_for_times(asked, timeout)?;
+            Ok(bounds
+                .iter()
+                .map(|bounds| {
+                    let found = found.find_partition(&kafka_topic, bounds.partition);
+                    Position {
+                        partition: bounds.partition,
+                        offset: match found.map(|element| element.offset()) {
+                            Some(Offset::Offset(offset)) => offset,
+                            _ => bounds.end,
+                        },
+                    }
+                })
+                .collect())
+        })
+        .await
     }
 
     /// The bounds of each partition of `kafka_topic`, in their order.

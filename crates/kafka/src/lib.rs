@@ -5,11 +5,15 @@
 //! - [`Producer`]: acknowledged, idempotent, bounded
 //! - [`Tail`]: follows the end of any number of topics
 //! - [`read_to_end`]: reads what a topic holds now
+//! - [`Cursor`]: reads a partition from any offset
+//! - [`Lookup`]: single records by their offsets
 //! - [`Ends`]: where a topic ends, for lag
 
 pub mod admin;
+mod cursor;
 mod ends;
 mod error;
+mod lookup;
 mod producer;
 mod quiet;
 mod reader;
@@ -17,10 +21,13 @@ mod record;
 mod settings;
 mod tail;
 
+pub use cursor::{Cursor, Found};
 pub use ends::{Bounds, Ends};
 pub use error::Error;
+pub use lookup::{Lookup, Place};
 pub use producer::{Full, OnDelivery, Producer, ToSend};
+pub use quiet::Fetched;
 pub use reader::read_to_end;
 pub use record::{Position, Record};
 pub use settings::Settings;
-pub use tail::{Start, Tail};
+pub use tail::{Progress, Start, Tail};

@@ -32,7 +32,7 @@ pub fn read_to_end(
             // The server says that a partition has ended only after this wait; Kafka's default is half a second.
             ("fetch.wait.max.ms", "10"),
         ])
-        .create_with_context(Quiet)?;
+        .create_with_context(Quiet::default())?;
     let partitions = admin::partitions(&consumer, kafka_topic, patience)?;
     let mut from_start = TopicPartitionList::new();
     for partition in 0..partitions {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
-use crate::quiet::Quiet;
-use crate::{Bounds, Ends, Error, Position, Record, Settings};
+use crate::quiet::{Quiet, STATISTICS};
+use crate::{Bounds, Ends, Error, Fetched, Position, Record, Settings};
 
 /// How long a call about one topic (partitions, end offsets) may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +34,7 @@ pub struct Tail {
     /// Asks on a connection of its own: on the reading one, each answer would wait for the fetch before it.
     ends: Ends,
     positions: Arc<Positions>,
+    fetched: Fetched,
     changing: tokio::sync::Mutex<()>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -49,8 +50,10 @@ impl Tail {
         name: &str,
         on_record: impl FnMut(Record) + Send + 'static,
     ) -> Result<Self, Error> {
+        let fetched = Fetched::default();
         let consumer: BaseConsumer<Quiet> = settings
             .client(&[
+                STATISTICS,
                 ("group.id", "convoy-tail"),
                 ("enable.auto.commit", "false"),
                 ("isolation.level", "read_committed"),
@@ -62,7 +65,7 @@ impl Tail {
                 // A topic that is added waits for the fetch that is under way: not longer than this.
                 ("fetch.wait.max.ms", "100"),
             ])
-            .create_with_context(Quiet)?;
+            .create_with_context(Quiet::counting(&fetched))?;
         let consumer = Arc::new(consumer);
         let positions = Arc::new(Positions::default());
         let stop = Arc::new(AtomicBool::new(false));
@@ -84,6 +87,7 @@ impl Tail {
             consumer,
             ends: Ends::new(settings)?,
             positions,
+            fetched,
             changing: tokio::sync::Mutex::new(()),
             stop,
             thread: Some(thread),
@@ -97,7 +101,7 @@ impl Tail {
     /// When the topic does not exist or the cluster does not answer.
     pub async fn follow(&self, kafka_topic: &str, start: Start) -> Result<(), Error> {
         let _one_at_a_time = self.changing.lock().await;
-        if self.positions.follows(kafka_topic) {
+        if self.positions.get(kafka_topic).is_some() {
             return Ok(());
         }
         let bounds = self.ends.of(kafka_topic, CALL_TIMEOUT).await?;
@@ -108,7 +112,7 @@ impl Tail {
             list.add_partition_offset(kafka_topic, position.partition, offset)?;
         }
         // Known before the first record can come, so that none is counted as unknown.
-        self.positions.add(&kafka_topic.into(), &from);
+        self.positions.add(kafka_topic, &from);
         self.consumer.incremental_assign(&list).map_err(|error| {
             self.positions.remove(kafka_topic);
             error.into()
@@ -130,6 +134,17 @@ impl Tail {
             self.consumer.incremental_unassign(&list)?;
         }
         Ok(())
+    }
+
+    /// Calls `look` with how far each partition of a topic is read, in their order; `None` when it is not followed.
+    pub fn progress<T>(&self, kafka_topic: &str, look: impl FnOnce(&[Progress]) -> T) -> Option<T> {
+        let followed = self.positions.get(kafka_topic)?;
+        Some(look(&followed.partitions))
+    }
+
+    /// What it has fetched.
+    pub fn fetched(&self) -> &Fetched {
+        &self.fetched
     }
 
     /// Waits until every record before each of `targets` has been given to the function. Partitions of a topic that
@@ -178,22 +193,37 @@ fn poll(
     stop: &AtomicBool,
     mut on_record: impl FnMut(Record),
 ) {
-    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    let mut known: HashMap<String, Arc<Followed>> = HashMap::new();
+    let mut generation = 0;
     while !stop.load(Ordering::Relaxed) {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                let name = match names.get(message.topic()) {
-                    Some(name) => Arc::clone(name),
-                    None => {
-                        let name: Arc<str> = message.topic().into();
-                        names.insert(message.topic().to_owned(), Arc::clone(&name));
-                        name
-                    }
+                let current = positions.generation.load(Ordering::SeqCst);
+                if current != generation {
+                    generation = current;
+                    known.clear();
+                }
+                let followed = match known.get(message.topic()) {
+                    Some(followed) => followed,
+                    // Not followed any more: a record that was on its way.
+                    None => match positions.get(message.topic()) {
+                        None => continue,
+                        Some(followed) => {
+                            known.entry(message.topic().to_owned()).or_insert(followed)
+                        }
+                    },
                 };
-                let (partition, offset) = (message.partition(), message.offset());
-                let record = Record::copy(&message, Arc::clone(&name));
+                let Some(progress) = followed.progress(message.partition()) else {
+                    continue;
+                };
+                let next = message.offset() + 1;
+                let record = Record::copy(&message, Arc::clone(&followed.name));
+                progress.begun.store(next, Ordering::SeqCst);
                 on_record(record);
-                positions.advance(&name, partition, offset + 1);
+                progress.done.store(next, Ordering::SeqCst);
+                if positions.waiters.receiver_count() > 0 {
+                    positions.waiters.send_replace(());
+                }
             }
             // The client tries again by itself; the part's own health check reports a cluster that is away.
             Some(Err(error)) => tracing::debug!(%error, "following kafka"),
@@ -202,63 +232,104 @@ fn poll(
     }
 }
 
-/// The next offset of each followed partition; index is the partition.
+/// How far the followed topics are read.
 struct Positions {
-    next: Mutex<HashMap<Arc<str>, Vec<i64>>>,
+    followed: Mutex<HashMap<Arc<str>, Arc<Followed>>>,
+    /// Changes when `followed` does: the reading thread keeps what it looked up until then.
+    generation: AtomicU64,
     waiters: watch::Sender<()>,
+}
+
+/// A topic that is followed.
+struct Followed {
+    name: Arc<str>,
+    /// Index is the partition.
+    partitions: Vec<Progress>,
+}
+
+/// How far a partition is read. The two counters let another reader of the partition take over from this one, or hand
+/// over to it, without a gap and without a lock that both hold for each record.
+#[derive(Debug)]
+pub struct Progress {
+    start: i64,
+    begun: AtomicI64,
+    done: AtomicI64,
+}
+
+impl Progress {
+    fn new(start: i64) -> Self {
+        Self {
+            start,
+            begun: AtomicI64::new(start),
+            done: AtomicI64::new(start),
+        }
+    }
+
+    /// Every record before this offset has been given to the function, or is being given to it right now.
+    pub fn begun(&self) -> i64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// The offset after the last record that was begun; `None` as long as there was none.
+    pub fn begun_record(&self) -> Option<i64> {
+        let begun = self.begun();
+        (begun > self.start).then_some(begun)
+    }
+
+    /// Every record before this offset has been given to the function.
+    pub fn done(&self) -> i64 {
+        self.done.load(Ordering::SeqCst)
+    }
 }
 
 impl Default for Positions {
     fn default() -> Self {
         Self {
-            next: Mutex::default(),
+            followed: Mutex::default(),
+            generation: AtomicU64::new(0),
             waiters: watch::channel(()).0,
         }
     }
 }
 
 impl Positions {
-    fn follows(&self, kafka_topic: &str) -> bool {
-        self.next.lock().contains_key(kafka_topic)
+    fn get(&self, kafka_topic: &str) -> Option<Arc<Followed>> {
+        self.followed.lock().get(kafka_topic).cloned()
     }
 
-    fn add(&self, kafka_topic: &Arc<str>, from: &[Position]) {
-        let offsets = from.iter().map(|position| position.offset).collect();
-        self.next.lock().insert(Arc::clone(kafka_topic), offsets);
+    fn add(&self, kafka_topic: &str, from: &[Position]) {
+        let name: Arc<str> = kafka_topic.into();
+        let followed = Followed {
+            name: Arc::clone(&name),
+            partitions: from.iter().map(|from| Progress::new(from.offset)).collect(),
+        };
+        self.followed.lock().insert(name, Arc::new(followed));
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Returns how many partitions it had.
     fn remove(&self, kafka_topic: &str) -> usize {
-        let removed = self.next.lock().remove(kafka_topic);
+        let removed = self.followed.lock().remove(kafka_topic);
+        self.generation.fetch_add(1, Ordering::SeqCst);
         // Nobody must wait for what is not followed any more.
         self.waiters.send_replace(());
-        removed.map_or(0, |offsets| offsets.len())
-    }
-
-    fn advance(&self, kafka_topic: &str, partition: i32, next: i64) {
-        if let Some(slot) = self
-            .next
-            .lock()
-            .get_mut(kafka_topic)
-            .and_then(|offsets| offsets.get_mut(usize::try_from(partition).ok()?))
-        {
-            *slot = next;
-        }
-        if self.waiters.receiver_count() > 0 {
-            self.waiters.send_replace(());
-        }
+        removed.map_or(0, |followed| followed.partitions.len())
     }
 
     fn reached(&self, kafka_topic: &str, targets: &[Position]) -> bool {
-        let next = self.next.lock();
-        let Some(offsets) = next.get(kafka_topic) else {
+        let Some(followed) = self.get(kafka_topic) else {
             return true;
         };
         targets.iter().all(|target| {
-            usize::try_from(target.partition)
-                .ok()
-                .and_then(|partition| offsets.get(partition))
-                .is_none_or(|next| *next >= target.offset)
+            followed
+                .progress(target.partition)
+                .is_none_or(|progress| progress.done() >= target.offset)
         })
+    }
+}
+
+impl Followed {
+    fn progress(&self, partition: i32) -> Option<&Progress> {
+        self.partitions.get(usize::try_from(partition).ok()?)
     }
 }
