@@ -97,6 +97,11 @@ impl Acl {
         self.decide(who, Action::Subscribe, filter.as_str())
     }
 
+    /// Whether `who` may read a filter's history.
+    pub(crate) fn may_replay(&self, who: &Identity, filter: &TopicFilter) -> bool {
+        self.may_subscribe(who, filter)
+    }
+
     fn decide(&self, who: &Identity, action: Action, asked: &str) -> bool {
         let fits = |rule: &&Rule| {
             rule.action.is_none_or(|of_rule| of_rule == action)

@@ -52,6 +52,12 @@ pub struct Config {
         default_value = "mqtt_retained_messages"
     )]
     pub retained_messages_topic: String,
+    /// Kafka topic (compacted) of the sessions of clients that are away
+    #[arg(long, env = "SESSION_TOPIC", default_value = "mqtt_sessions")]
+    pub session_topic: String,
+    /// Name of this node in what it stores; the same after a restart. Left out: host name and MQTT port
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: Option<String>,
     /// Rules as a list of kafkaTopic:mqttFilter; `[[topic]]` in the config file says more and goes first
     #[arg(long, env = "KAFKA_MESSAGES_TOPICS_PATTERNS", default_value = "")]
     pub kafka_messages_topics_patterns: String,
@@ -116,9 +122,49 @@ pub struct Config {
     #[arg(long, env = "MQTT_MAX_MESSAGE_SIZE", default_value_t = 1_000_000,
           value_parser = clap::value_parser!(u32).range(128..=268_435_455))]
     pub mqtt_max_message_size: u32,
-    /// Topic aliases a client may use
+    /// Topic aliases a client may use, and that are used towards it
     #[arg(long, env = "MQTT_TOPIC_ALIAS_MAXIMUM", default_value_t = 16)]
     pub mqtt_topic_alias_maximum: u16,
+    /// Longest time in seconds that a session outlives its connection; 4294967295: for ever
+    #[arg(long, env = "MQTT_SESSION_EXPIRY_MAX_S", default_value_t = 604_800)]
+    pub mqtt_session_expiry_max_s: u32,
+    /// Seconds after which a session that gets QoS 1 messages is stored again: after a crash, what it acknowledged since
+    /// comes again
+    #[arg(long, env = "MQTT_SESSION_CHECKPOINT_S", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub mqtt_session_checkpoint_s: u64,
+    /// Subscriptions of a session at most
+    #[arg(long, env = "MQTT_MAX_SUBSCRIPTIONS", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub mqtt_max_subscriptions: u32,
+    /// Longest topic name or filter in bytes
+    #[arg(long, env = "MQTT_MAX_TOPIC_LENGTH", default_value_t = 1024,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub mqtt_max_topic_length: u16,
+    /// Most levels of a topic name or filter
+    #[arg(long, env = "MQTT_MAX_TOPIC_LEVELS", default_value_t = 32,
+          value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub mqtt_max_topic_levels: u16,
+    /// Longest client identifier in bytes
+    #[arg(long, env = "MQTT_MAX_CLIENT_ID_LENGTH", default_value_t = 256,
+          value_parser = clap::value_parser!(u16).range(23..))]
+    pub mqtt_max_client_id_length: u16,
+    /// Refuse a payload that says it is UTF-8 and is not
+    #[arg(long, env = "MQTT_VALIDATE_PAYLOAD_FORMAT", action = ArgAction::Set, default_value_t = false)]
+    pub mqtt_validate_payload_format: bool,
+    /// What a client that asks may build response topics from; {client_id} is its own. Empty: nothing
+    #[arg(
+        long,
+        env = "MQTT_RESPONSE_INFORMATION",
+        default_value = "responses/{client_id}"
+    )]
+    pub mqtt_response_information: String,
+    /// Server that MQTT 5 clients are sent to when this one is taken down
+    #[arg(long, env = "MQTT_SERVER_REFERENCE")]
+    pub mqtt_server_reference: Option<String>,
+    /// Seconds between two messages of each topic below $SYS/broker/; 0: none
+    #[arg(long, env = "MQTT_SYS_INTERVAL_S", default_value_t = 10)]
+    pub mqtt_sys_interval_s: u64,
     /// Longest keep alive in seconds (MQTT 5); 0: no limit
     #[arg(long, env = "MQTT_KEEP_ALIVE_MAX_S", default_value_t = 0)]
     pub mqtt_keep_alive_max_s: u16,
@@ -126,10 +172,17 @@ pub struct Config {
     #[arg(long, env = "MQTT_CONNECT_TIMEOUT_S", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub mqtt_connect_timeout_s: u64,
-    /// Messages that wait for one client at most; beyond, QoS 0 is dropped and counted
+    /// Messages that wait for one client at most; beyond, QoS 0 is dropped and counted, QoS 1 and 2 are read again later
     #[arg(long, env = "CENTRALIZED_CONSUMER_LISTENER_QUEUE", default_value_t = 4096,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub client_queue: u32,
+    /// Bytes of messages that wait for one client at most
+    #[arg(long, env = "MQTT_CLIENT_QUEUE_BYTES", default_value_t = 4 * 1024 * 1024,
+          value_parser = clap::value_parser!(u32).range(1024..))]
+    pub mqtt_client_queue_bytes: u32,
+    /// New connections in a second at most, 0: no limit; beyond, they wait
+    #[arg(long, env = "MQTT_MAX_CONNECTION_RATE", default_value_t = 5000)]
+    pub mqtt_max_connection_rate: u32,
     /// Connections at most
     #[arg(long, env = "MQTT_MAX_CONNECTIONS", default_value_t = 100_000,
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -170,6 +223,16 @@ impl Ready {
                 "nobody could connect: set USERS_FILE_PATH to a file of user=password, or AUTHENTICATION_REQUIRED=false".into(),
             ));
         }
+        let stores = [&config.retained_messages_topic, &config.session_topic];
+        let taken = rules
+            .iter()
+            .find(|rule| stores.contains(&&rule.kafka_topic))
+            .map(|rule| rule.kafka_topic.clone());
+        if let Some(name) = taken.or_else(|| (stores[0] == stores[1]).then(|| stores[0].clone())) {
+            return Err(BadSetting(format!(
+                "kafka topic {name} is used twice: messages, RETAINED_MESSAGES_TOPIC and SESSION_TOPIC need one each"
+            )));
+        }
         let acl = access_rules(&config)?;
         let kafka = kafka::Settings::new(&config.kafka_bootstrap_servers).with(kafka_extra);
         let limits = Arc::new(Limits {
@@ -177,7 +240,13 @@ impl Ready {
             receive_maximum: config.mqtt_receive_maximum,
             in_flight_max: config.mqtt_max_in_flight_messages,
             topic_alias_maximum: config.mqtt_topic_alias_maximum,
+            client_alias_maximum: config.mqtt_topic_alias_maximum,
             keep_alive_max_s: config.mqtt_keep_alive_max_s,
+            session_expiry_max_s: config.mqtt_session_expiry_max_s,
+            client_id_bytes_max: config.mqtt_max_client_id_length.into(),
+            topic_bytes_max: config.mqtt_max_topic_length.into(),
+            topic_levels_max: config.mqtt_max_topic_levels.into(),
+            validates_payload_format: config.mqtt_validate_payload_format,
             connect_timeout: Duration::from_secs(config.mqtt_connect_timeout_s),
         });
         Ok(Self {
@@ -209,11 +278,12 @@ impl Ready {
                     }
                 });
         }
-        let retained = &config.retained_messages_topic;
-        topics.insert(
-            retained,
-            NewKafkaTopic::compacted(retained, config.kafka_partitions),
-        );
+        for name in [&config.retained_messages_topic, &config.session_topic] {
+            topics.insert(
+                name,
+                NewKafkaTopic::compacted(name, config.kafka_partitions),
+            );
+        }
         topics.into_values().collect()
     }
 }

@@ -1,5 +1,5 @@
 //! The driver of one connection: it owns the socket and the session, and runs one loop in a fixed order: take what
-//! others have for it, fulfil the session's outputs, deliver, send, wait.
+//! others have for it, fulfil the session's outputs, deliver, save, send, wait.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use mqtt::packet::{PacketId, Publish, Subscription};
+use mqtt::packet::{Publish, Will};
 use mqtt::session::{Delivery, Output, Session, Token};
-use mqtt::{QoS, ReasonCode, TopicFilter};
+use mqtt::{QoS, ReasonCode};
 use tokio_util::task::TaskTracker;
 
+use crate::admission::may_publish;
+use crate::client::Client;
 use crate::ingress::{Part, Taken};
 use crate::mailbox::{Contents, Mailbox};
-use crate::node::{Admitted, IsNew, Node};
+use crate::node::Node;
 use crate::transport::Transport;
 
 /// Bytes that are collected for one write.
@@ -22,12 +24,10 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// Bytes that are read and not yet looked at, while publishes wait for Kafka.
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// A client that takes nothing for so long is gone. A guess: several times a mobile network's hand-over.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Filters of one connection at most: a bound on memory, far above what real clients have.
-const SUBSCRIPTIONS_MAX: usize = 10_000;
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A publish that has to wait; nothing of the same client overtakes it.
-enum Stalled {
+pub(crate) enum Stalled {
     /// Too much waits for Kafka.
     NoRoom(Part, Option<Token>, Publish),
     /// Its retained record is on its way; the message itself follows.
@@ -35,37 +35,50 @@ enum Stalled {
 }
 
 pub(crate) struct Connection {
-    node: Arc<Node>,
-    tasks: TaskTracker,
-    transport: Transport,
-    session: Session,
-    mailbox: Arc<Mailbox>,
-    admitted: Option<Admitted>,
-    filters: Vec<TopicFilter>,
-    /// Retained messages first, then live ones.
-    ready: VecDeque<Delivery>,
-    stalled: Option<Stalled>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) transport: Transport,
+    pub(crate) session: Session,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Boxed, as most of the time a connection waits and only has to be small.
+    pub(crate) client: Option<Box<Client>>,
+    /// Retained messages of new subscriptions; they go first.
+    pub(crate) retained: VecDeque<Delivery>,
+    /// Messages that were taken out of the mailbox.
+    pub(crate) ready: VecDeque<Delivery>,
+    pub(crate) stalled: Option<Box<Stalled>>,
     buffer: BytesMut,
     /// The socket was not read.
     paused: bool,
-    closed: Option<ReasonCode>,
+    /// A revision of the session's state is on its way to Kafka.
+    is_saving: bool,
+    pub(crate) last_saved: Instant,
+    /// Messages at QoS 1 and 2 that were sent since the session was stored.
+    sent_since_saved: u64,
+    pub(crate) closed: Option<ReasonCode>,
+    pub(crate) will: Option<Box<Will>>,
 }
 
 impl Connection {
     pub(crate) fn new(node: Arc<Node>, tasks: TaskTracker, transport: Transport) -> Self {
+        let now = Instant::now();
         Self {
-            session: Session::new(Arc::clone(&node.limits), Instant::now()),
-            mailbox: Arc::new(Mailbox::new(node.client_queue, Arc::clone(&node.metrics))),
+            session: Session::new(Arc::clone(&node.limits), now),
+            mailbox: Arc::new(Mailbox::new(node.settings.queue, Arc::clone(&node.metrics))),
             node,
             tasks,
             transport,
-            admitted: None,
-            filters: Vec::new(),
+            client: None,
+            retained: VecDeque::new(),
             ready: VecDeque::new(),
             stalled: None,
             buffer: BytesMut::new(),
             paused: false,
+            is_saving: false,
+            last_saved: now,
+            sent_since_saved: 0,
             closed: None,
+            will: None,
         }
     }
 
@@ -77,6 +90,7 @@ impl Connection {
             self.read_buffered();
             self.fulfil().await;
             self.deliver();
+            self.save().await;
             if self.send().await.is_err() {
                 self.session.handle_disconnected();
                 self.fulfil().await;
@@ -85,43 +99,74 @@ impl Connection {
                 self.wait(&mut timer).await;
             }
         }
-        self.finish().await;
+        drop(timer);
+        Box::pin(self.finish()).await;
     }
 
     /// Whether there is work that needs nothing from outside.
     fn can_go_on(&self) -> bool {
-        let next_fits = self
-            .ready
-            .front()
+        let next = self.retained.front().or_else(|| self.ready.front());
+        let next_fits = next
             .is_some_and(|next| next.qos == QoS::AtMostOnce || self.session.delivery_room() > 0);
         self.session.is_up() && next_fits
     }
 
-    fn take_events(&mut self) {
+    pub(crate) fn take_events(&mut self) {
         let Contents {
             appended,
             retained_stored,
+            saved,
             deliveries,
             close,
+            ..
         } = self.mailbox.take(self.ready.is_empty());
         self.ready.extend(deliveries);
         for (token, result) in appended {
             self.session.handle_appended(token, result);
         }
+        if let Some(revision) = saved {
+            self.is_saving = false;
+            self.session.handle_saved(revision);
+        }
         if let Some(result) = retained_stored {
             self.go_on_after_retained(result);
         }
         if let Some(reason) = close {
-            self.session.close(reason);
+            self.close(reason);
+        }
+        if self.mailbox.is_behind() || self.has_readers() {
+            self.ask_for_sweeps();
+        }
+    }
+
+    /// Whether a subscription replays history, or is shared: they have readers of their own.
+    fn has_readers(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| {
+            client
+                .subscriptions
+                .values()
+                .any(|made| made.replay.is_some() || made.share.is_some())
+        })
+    }
+
+    fn close(&mut self, reason: ReasonCode) {
+        match &self.node.settings.server_reference {
+            Some(server) if reason == ReasonCode::SERVER_SHUTTING_DOWN => {
+                let server = server.clone();
+                self.session
+                    .close_to(ReasonCode::USE_ANOTHER_SERVER, Some(&server));
+            }
+            _ => self.session.close(reason),
         }
     }
 
     fn go_on_after_retained(&mut self, result: Result<(), ReasonCode>) {
-        if let Some(Stalled::Retained(token, publish)) = self.stalled.take() {
-            match result {
+        match self.stalled.take().map(|stalled| *stalled) {
+            Some(Stalled::Retained(token, publish)) => match result {
                 Ok(()) => self.append(Part::Message, token, publish),
                 Err(reason) => self.refuse(token, reason),
-            }
+            },
+            other => self.stalled = other.map(Box::new),
         }
     }
 
@@ -136,63 +181,42 @@ impl Connection {
         }
     }
 
-    async fn fulfil(&mut self) {
+    pub(crate) async fn fulfil(&mut self) {
         while self.stalled.is_none() {
             let Some(output) = self.session.poll_output() else {
                 break;
             };
             match output {
-                Output::Connect(connect) => self.connect(&connect),
-                Output::Append { token, publish } if self.closed.is_some() => {
-                    debug_assert!(token.is_none(), "only a will comes after close");
-                    self.publish_will(publish);
-                }
+                Output::Connect(connect) => Box::pin(self.connect(&connect)).await,
+                Output::Auth { .. } => self.session.close(ReasonCode::BAD_AUTHENTICATION_METHOD),
                 Output::Append { token, publish } => self.authorised_append(token, publish),
-                Output::Subscribe {
-                    packet_id,
-                    subscriptions,
-                    subscription_id,
-                } => {
-                    self.subscribe(packet_id, &subscriptions, subscription_id)
-                        .await
-                }
+                Output::Subscribe(subscribe) => Box::pin(self.subscribe(subscribe)).await,
                 Output::Unsubscribe { packet_id, filters } => {
-                    self.unsubscribe(packet_id, &filters).await;
+                    Box::pin(self.unsubscribe(packet_id, &filters)).await;
                 }
-                Output::Close { reason } => self.closed = Some(reason),
+                Output::Close { reason, will } => {
+                    self.closed = Some(reason);
+                    self.will = will;
+                }
             }
         }
         // A client that is gone sends again what was never acknowledged. A message whose retained record is stored is
         // finished first: it may be a QoS 0 one, which nobody sends again.
-        if self.session.is_closed() && matches!(self.stalled, Some(Stalled::NoRoom(..))) {
+        let is_stuck = matches!(self.stalled.as_deref(), Some(Stalled::NoRoom(..)));
+        if self.session.is_closed() && is_stuck {
             self.stalled = None;
             Box::pin(self.fulfil()).await;
         }
         self.node.metrics.add(self.session.take_stats());
     }
 
-    fn connect(&mut self, connect: &mqtt::packet::Connect) {
-        match self.node.admit(connect, &self.mailbox) {
-            Ok(admitted) => {
-                self.session
-                    .handle_accepted(Instant::now(), admitted.assigned.as_deref());
-                self.node.metrics.connect("accepted");
-                self.node
-                    .metrics
-                    .connected(self.transport.name(), connect.version, 1);
-                tracing::debug!(client_id = admitted.identity.client_id, "connected");
-                self.admitted = Some(admitted);
-            }
-            Err(reason) => {
-                self.node.metrics.connect(reason.text());
-                tracing::info!(client_id = %connect.client_id, %reason, "connection refused");
-                self.session.handle_refused(reason);
-            }
-        }
-    }
-
     fn authorised_append(&mut self, token: Option<Token>, publish: Publish) {
-        if may_publish(&self.node, self.admitted.as_ref(), &publish) {
+        let topic = publish.topic.as_ref().map_or("", |topic| topic.as_str());
+        let may = self
+            .client
+            .as_ref()
+            .is_some_and(|client| may_publish(&self.node, &client.identity, topic));
+        if may {
             self.append(self.node.ingress.first_part(&publish), token, publish);
         } else {
             self.refuse(token, ReasonCode::NOT_AUTHORIZED);
@@ -200,7 +224,7 @@ impl Connection {
     }
 
     fn append(&mut self, part: Part, token: Option<Token>, publish: Publish) {
-        let Some(admitted) = &self.admitted else {
+        let Some(client) = &self.client else {
             return;
         };
         let mailbox = Arc::clone(&self.mailbox);
@@ -211,21 +235,21 @@ impl Connection {
             }
             (Part::Message, None) => None,
         };
-        let client_id = &admitted.identity.client_id;
+        let client_id = &client.identity.client_id;
         match self
             .node
             .ingress
             .append(part, &publish, client_id, on_appended)
         {
             Taken::Yes if part == Part::Retained => {
-                self.stalled = Some(Stalled::Retained(token, publish));
+                self.stalled = Some(Box::new(Stalled::Retained(token, publish)));
             }
             Taken::Yes => {}
             Taken::Refused(reason) => self.refuse(token, reason),
             Taken::Full if publish.qos == QoS::AtMostOnce => {
                 self.node.metrics.dropped("kafka_queue_full", 1);
             }
-            Taken::Full => self.stalled = Some(Stalled::NoRoom(part, token, publish)),
+            Taken::Full => self.stalled = Some(Box::new(Stalled::NoRoom(part, token, publish))),
         }
     }
 
@@ -237,72 +261,56 @@ impl Connection {
         }
     }
 
-    async fn subscribe(
-        &mut self,
-        packet_id: PacketId,
-        subscriptions: &[Subscription],
-        subscription_id: Option<u32>,
-    ) {
-        let Some(admitted) = &self.admitted else {
-            return;
-        };
-        let mut reasons = Vec::with_capacity(subscriptions.len());
-        let mut retained = VecDeque::new();
-        for subscription in subscriptions {
-            let result = if self.filters.len() < SUBSCRIPTIONS_MAX {
-                self.node
-                    .subscribe(
-                        admitted,
-                        &self.mailbox,
-                        subscription,
-                        subscription_id,
-                        &mut retained,
-                    )
-                    .await
-            } else {
-                Err(ReasonCode::QUOTA_EXCEEDED)
-            };
-            reasons.push(match result {
-                Ok(IsNew(is_new)) => {
-                    if is_new {
-                        self.filters.push(subscription.filter.clone());
-                    }
-                    ReasonCode(subscription.options.qos as u8)
-                }
-                Err(reason) => {
-                    self.node.metrics.refused(reason.text());
-                    reason
-                }
-            });
-        }
-        self.ready.append(&mut retained);
-        self.session.handle_subscribed(packet_id, reasons);
-    }
-
-    async fn unsubscribe(&mut self, packet_id: PacketId, filters: &[TopicFilter]) {
-        let Some(admitted) = &self.admitted else {
-            return;
-        };
-        let mut reasons = Vec::with_capacity(filters.len());
-        for filter in filters {
-            let was_there = self.node.unsubscribe(admitted.id, filter).await;
-            self.filters.retain(|known| known != filter);
-            reasons.push(match was_there {
-                true => ReasonCode::SUCCESS,
-                false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
-            });
-        }
-        self.session.handle_unsubscribed(packet_id, reasons);
-    }
-
     fn deliver(&mut self) {
         let now = Instant::now();
         while self.session.transmit().len() < BATCH_BYTES && self.can_go_on() {
-            if let Some(delivery) = self.ready.pop_front() {
+            let next = self.retained.pop_front().or_else(|| self.ready.pop_front());
+            if let Some(delivery) = next {
+                if delivery.qos > QoS::AtMostOnce {
+                    self.sent_since_saved += 1;
+                }
                 self.session.handle_delivery(now, &delivery);
             }
         }
         self.node.metrics.add(self.session.take_stats());
+        let in_flight = usize::from(self.node.limits.in_flight_max) - self.session.delivery_room();
+        self.mailbox.set_in_flight(in_flight + self.ready.len());
+    }
+
+    /// Stores the session's state when packets wait for that, and now and then, so that a crash does not bring back too
+    /// much that was acknowledged.
+    async fn save(&mut self) {
+        let wanted = self.session.wants_saving();
+        let is_due = self
+            .checkpoint_due()
+            .is_some_and(|due| Instant::now() >= due);
+        if self.is_saving || (wanted.is_none() && !is_due) {
+            return;
+        }
+        let Some(client) = &self.client else {
+            return;
+        };
+        let record = client.record(&self.node, &self.session, &self.mailbox, &self.ready, None);
+        self.is_saving = true;
+        self.last_saved = Instant::now();
+        self.sent_since_saved = 0;
+        let mailbox = Arc::clone(&self.mailbox);
+        let revision = wanted.unwrap_or(0);
+        let then = move |result: Result<(), kafka::Error>| match result {
+            Ok(()) => mailbox.saved(revision),
+            Err(error) => {
+                tracing::warn!(%error, "can't store a session");
+                mailbox.close(ReasonCode::UNSPECIFIED_ERROR);
+            }
+        };
+        client.claim.store_then(Some(&record), then).await;
+    }
+
+    /// When the session has to be stored because of what was sent; `None` when nothing was, or it ends with its
+    /// connection.
+    fn checkpoint_due(&self) -> Option<Instant> {
+        let counts = self.sent_since_saved > 0 && self.session.session_expiry_s() > 0;
+        counts.then(|| self.last_saved + self.node.settings.checkpoint)
     }
 
     async fn send(&mut self) -> io::Result<()> {
@@ -312,7 +320,24 @@ impl Connection {
         let bytes = std::mem::take(self.session.transmit()).freeze();
         self.node.metrics.sent_bytes.inc_by(bytes.len() as u64);
         self.node.metrics.writes.inc();
-        tokio::time::timeout(WRITE_TIMEOUT, self.transport.write(bytes)).await?
+        let mailbox = Arc::clone(&self.mailbox);
+        // A client that takes nothing must not hold up the one that takes over its session.
+        let shall_end = async {
+            while !mailbox.wants_close() {
+                mailbox.bell().await;
+            }
+            // What is written already may still leave.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let result = tokio::select! {
+            biased;
+            written = self.transport.write(bytes) => written,
+            () = shall_end => Err(io::ErrorKind::TimedOut.into()),
+            () = tokio::time::sleep(WRITE_TIMEOUT) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        // The bell may have rung for something else.
+        self.mailbox.ring();
+        result
     }
 
     async fn wait(&mut self, timer: &mut Timer) {
@@ -324,8 +349,12 @@ impl Connection {
             self.session.handle_resumed(Instant::now());
         }
         self.paused = !wants_input;
-        let deadline = wants_input.then(|| self.session.poll_timeout()).flatten();
-        let waits_for_room = matches!(self.stalled, Some(Stalled::NoRoom(..)));
+        let silence = wants_input.then(|| self.session.poll_timeout()).flatten();
+        let deadline = [silence, self.checkpoint_due().filter(|_| !self.is_saving)]
+            .into_iter()
+            .flatten()
+            .min();
+        let waits_for_room = matches!(self.stalled.as_deref(), Some(Stalled::NoRoom(..)));
         tokio::select! {
             () = self.mailbox.bell() => {}
             read = self.transport.read(&mut self.buffer), if wants_input => match read {
@@ -336,87 +365,9 @@ impl Connection {
             },
             () = timer.wait(deadline) => self.session.handle_timeout(Instant::now()),
             () = self.node.ingress.producer().has_room(), if waits_for_room => {
-                if let Some(Stalled::NoRoom(part, token, publish)) = self.stalled.take() {
+                if let Some(Stalled::NoRoom(part, token, publish)) = self.stalled.take().map(|s| *s) {
                     self.append(part, token, publish);
                 }
-            }
-        }
-    }
-
-    /// A will goes its own way, since its connection is gone: it waits for Kafka as long as it takes.
-    fn publish_will(&self, will: Publish) {
-        let Some(admitted) = &self.admitted else {
-            return;
-        };
-        if !may_publish(&self.node, Some(admitted), &will) {
-            self.node.metrics.refused(ReasonCode::NOT_AUTHORIZED.text());
-            return;
-        }
-        let node = Arc::clone(&self.node);
-        let identity = Arc::clone(&admitted.identity);
-        self.tasks.spawn(async move {
-            if node.ingress.first_part(&will) == Part::Retained {
-                store(&node, Part::Retained, &will, &identity.client_id).await;
-            }
-            store(&node, Part::Message, &will, &identity.client_id).await;
-        });
-    }
-
-    async fn finish(mut self) {
-        let reason = self.closed.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
-        if let Some(violation) = self.session.violation() {
-            let client_id = self
-                .admitted
-                .as_ref()
-                .map(|a| a.identity.client_id.as_str());
-            tracing::info!(client_id, %violation, "connection closed");
-        }
-        if let Some(admitted) = &self.admitted {
-            for filter in &self.filters {
-                self.node.unsubscribe(admitted.id, filter).await;
-            }
-            self.node.leave(admitted);
-            self.node
-                .metrics
-                .connected(self.transport.name(), self.session.version(), -1);
-            self.node.metrics.disconnect(reason.text());
-        }
-        // The client may be gone already: then there is nobody to say goodbye to.
-        let _gone = tokio::time::timeout(WRITE_TIMEOUT, self.transport.close()).await;
-    }
-}
-
-/// Topics below `$SYS/` are the server's own.
-fn may_publish(node: &Node, admitted: Option<&Admitted>, publish: &Publish) -> bool {
-    match (admitted, &publish.topic) {
-        (Some(admitted), Some(topic)) => {
-            !topic.as_str().starts_with("$SYS/")
-                && node.acl.may_publish(&admitted.identity, topic.as_str())
-        }
-        _ => false,
-    }
-}
-
-/// Stores one record and waits for Kafka's answer.
-async fn store(node: &Node, part: Part, publish: &Publish, client_id: &str) {
-    loop {
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let answer = parking_lot::Mutex::new(Some(answer));
-        let on_appended = Box::new(move |result| {
-            // Nobody listens any more only when the process ends.
-            let _ended = answer.into_inner().map(|answer| answer.send(result));
-        });
-        match node
-            .ingress
-            .append(part, publish, client_id, Some(on_appended))
-        {
-            Taken::Full => node.ingress.producer().has_room().await,
-            Taken::Refused(reason) => return node.metrics.refused(reason.text()),
-            Taken::Yes => {
-                if !matches!(answered.await, Ok(Ok(()))) {
-                    node.metrics.dropped("kafka_refused", 1);
-                }
-                return;
             }
         }
     }

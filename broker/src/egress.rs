@@ -1,18 +1,23 @@
 //! From Kafka to MQTT: each record is read once per node, matched once, encoded once per form, and shared.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka::Record;
+use mqtt::session::Message;
 
+use crate::logs::Logs;
+use crate::mailbox::Swept;
 use crate::metrics::Metrics;
-use crate::record;
 use crate::retained::Retained;
-use crate::rules::{Direction, Retain, Rules};
+use crate::routed::Routed;
+use crate::rules::{Direction, Retain, Rule, Rules};
 use crate::subscriptions::Subscriptions;
 
 pub(crate) struct Egress {
     pub(crate) rules: Arc<Rules>,
+    pub(crate) logs: Arc<Logs>,
     pub(crate) retained_topic: String,
     pub(crate) retained: Retained,
     pub(crate) subscriptions: Subscriptions,
@@ -39,51 +44,61 @@ impl Egress {
         let age_ms = (now_ms - record.timestamp_ms).max(0);
         metrics.kafka_to_broker.observe(age_ms as f64 / 1000.0);
         self.handle(record, true);
-        metrics.retained.set(self.retained.len() as i64);
+    }
+
+    /// A record of a sweep: who is behind gets it.
+    pub(crate) fn sweep(&self, record: &Record) -> Swept {
+        if let Some((rule, mqtt_topic)) = self.mqtt_topic(record)
+            && rule.is_some_and(|rule| rule.direction != Direction::ToKafka)
+            && let Some(routed) = Routed::of(record, &mqtt_topic, &self.logs)
+        {
+            self.subscriptions.sweep(&routed)
+        } else {
+            Swept::Done
+        }
+    }
+
+    /// The message of a record, also of one in the topic of retained messages.
+    pub(crate) fn message(&self, record: &Record) -> Option<Arc<Message>> {
+        let (_, mqtt_topic) = self.mqtt_topic(record)?;
+        Routed::of(record, &mqtt_topic, &self.logs)?
+            .message()
+            .cloned()
+    }
+
+    /// The MQTT topic of a record, and its rule unless it is of the topic of retained messages.
+    fn mqtt_topic<'a>(&self, record: &'a Record) -> Option<(Option<&Rule>, Cow<'a, str>)> {
+        let key = std::str::from_utf8(record.key.as_deref()?).ok()?;
+        if *record.kafka_topic == self.retained_topic {
+            return Some((None, key.into()));
+        }
+        let (rule, mqtt_topic) = self.rules.mqtt_topic_of(&record.kafka_topic, key)?;
+        Some((Some(rule), mqtt_topic.into()))
     }
 
     fn handle(&self, record: &Record, is_live: bool) {
-        let key = record
-            .key
-            .as_deref()
-            .and_then(|key| std::str::from_utf8(key).ok());
-        let Some(key) = key else {
+        let Some((rule, mqtt_topic)) = self.mqtt_topic(record) else {
             self.metrics.kafka_records_unmapped.inc();
             return;
         };
-        if *record.kafka_topic == self.retained_topic {
-            self.retain(record, key);
+        if rule.is_some_and(|rule| rule.direction == Direction::ToKafka) {
             return;
         }
-        let Some((rule, mqtt_topic)) = self.rules.mqtt_topic_of(&record.kafka_topic, key) else {
+        let Some(routed) = Routed::of(record, &mqtt_topic, &self.logs) else {
             self.metrics.kafka_records_unmapped.inc();
             return;
         };
-        if rule.direction == Direction::ToKafka {
-            return;
-        }
-        // The retained message changes before subscribers hear of it: who subscribes in between gets it either way.
-        let Some(message) = record::message(record, &mqtt_topic) else {
-            if rule.retain == Retain::Latest {
-                self.retained.forget(&mqtt_topic);
+        let is_kept = rule.is_none_or(|rule| rule.retain == Retain::Latest);
+        if is_kept {
+            // The retained message changes before subscribers hear of it: who subscribes in between gets it either way.
+            match routed.message() {
+                Some(message) => self.retained.keep(Arc::clone(message)),
+                None => self.retained.forget(&mqtt_topic),
             }
-            self.metrics.dropped("expired_or_invalid", 1);
-            return;
-        };
-        let message = Arc::new(message);
-        if rule.retain == Retain::Latest {
-            self.retained.keep(Arc::clone(&message));
+            self.metrics.retained.set(self.retained.len() as i64);
         }
-        if is_live {
-            let publisher = record.header(record::CLIENT).map(|client| &client[..]);
-            self.subscriptions.route(&message, publisher);
-        }
-    }
-
-    fn retain(&self, record: &Record, mqtt_topic: &str) {
-        match record::message(record, mqtt_topic) {
-            Some(message) => self.retained.keep(Arc::new(message)),
-            None => self.retained.forget(mqtt_topic),
+        if is_live && rule.is_some() {
+            self.subscriptions.route(&routed);
         }
     }
 }

@@ -16,20 +16,34 @@
 //! never calls egress: what a subscriber gets came from Kafka, also when the publisher is on the same node.
 
 mod acl;
+mod admission;
 mod auth;
+mod catch_up;
+mod client;
 mod config;
 mod connection;
+mod cursors;
+mod due;
 mod egress;
+mod farewell;
 mod ingress;
 mod listener;
+mod logs;
 mod mailbox;
 mod metrics;
 mod node;
 mod record;
+mod replay;
 mod retained;
+mod routed;
 mod rules;
+mod session_record;
+mod sessions;
+mod share;
 mod start;
+mod subscribing;
 mod subscriptions;
+mod sys;
 mod transport;
 
 pub use config::Config;

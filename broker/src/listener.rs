@@ -27,15 +27,20 @@ pub(crate) enum Protocol {
 pub(crate) async fn accept(
     listener: TcpListener,
     protocol: Protocol,
+    rate: Arc<Rate>,
     node: Arc<Node>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     shutdown: Shutdown,
 ) {
     loop {
+        let next = async {
+            rate.turn().await;
+            listener.accept().await
+        };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = next => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -57,6 +62,39 @@ pub(crate) async fn accept(
             }
             drop(permit);
         });
+    }
+}
+
+/// How many connections are accepted in a second: who comes beyond waits in the system's queue, so that a herd of clients
+/// that come back together does not starve those who are here.
+pub(crate) struct Rate {
+    per_second: u32,
+    next: tokio::sync::Mutex<tokio::time::Instant>,
+}
+
+/// How many connections may come at once after a quiet time, as a share of a second.
+const BURST: Duration = Duration::from_millis(100);
+
+impl Rate {
+    /// 0: no limit.
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self {
+            per_second,
+            next: tokio::sync::Mutex::new(tokio::time::Instant::now()),
+        }
+    }
+
+    /// Waits until one more may come.
+    async fn turn(&self) {
+        if self.per_second == 0 {
+            return;
+        }
+        let mut next = self.next.lock().await;
+        let now = tokio::time::Instant::now();
+        if *next > now + BURST {
+            tokio::time::sleep_until(*next - BURST).await;
+        }
+        *next = (*next).max(now) + Duration::from_secs(1) / self.per_second;
     }
 }
 

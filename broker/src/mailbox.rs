@@ -2,23 +2,37 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use kafka::Progress;
 use mqtt::session::{Delivery, Token};
 use mqtt::{QoS, ReasonCode};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::cursors::Cursors;
 use crate::metrics::Metrics;
 
 /// Kafka's answer about one message.
 pub(crate) type Appended = Result<(), ReasonCode>;
 
-/// The mailbox of one connection. Its messages are bounded: beyond, QoS 0 is dropped and counted; QoS 1 and 2 end the
-/// connection, so that nothing is lost silently.
+/// How much may wait for one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) messages_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+/// The mailbox of one connection. Its messages are bounded: beyond, QoS 0 is dropped and counted, and for QoS 1 and 2 the
+/// client leaves the tail of that partition, to catch up from the log.
 pub(crate) struct Mailbox {
     inner: Mutex<Contents>,
     bell: Notify,
-    messages_max: usize,
+    /// There is a cursor that is behind: looked at without the lock, since almost nobody has one.
+    is_behind: AtomicBool,
+    /// Messages that the driver has taken and the client has not acknowledged.
+    in_flight: AtomicUsize,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
 }
 
@@ -28,16 +42,40 @@ pub(crate) struct Contents {
     pub(crate) appended: Vec<(Token, Appended)>,
     /// The retained record that the connection waits for is stored, or is not.
     pub(crate) retained_stored: Option<Appended>,
+    /// The session's state as it was at this revision is stored.
+    pub(crate) saved: Option<u64>,
     pub(crate) deliveries: VecDeque<Delivery>,
+    bytes: usize,
     pub(crate) close: Option<ReasonCode>,
+    cursors: Cursors,
+}
+
+/// Where a message for a mailbox comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The tail of the log: everybody on it gets it.
+    Tail,
+    /// A sweep: who is behind gets it.
+    Sweep,
+}
+
+/// What became of a message from a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swept {
+    /// Taken, or not wanted.
+    Done,
+    /// There is no room; it has to be offered again.
+    Full,
 }
 
 impl Mailbox {
-    pub(crate) fn new(messages_max: usize, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(bounds: Bounds, metrics: Arc<Metrics>) -> Self {
         Self {
             inner: Mutex::default(),
             bell: Notify::new(),
-            messages_max,
+            is_behind: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            bounds,
             metrics,
         }
     }
@@ -54,23 +92,170 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// A message for the client.
+    /// Kafka has the session's state.
+    pub(crate) fn saved(&self, revision: u64) {
+        self.inner.lock().saved = Some(revision);
+        self.bell.notify_one();
+    }
+
+    /// A message from the tail.
     pub(crate) fn deliver(&self, delivery: Delivery) {
         let mut inner = self.inner.lock();
         if inner.close.is_some() {
             return;
         }
-        if inner.deliveries.len() < self.messages_max {
-            inner.deliveries.push_back(delivery);
-        } else if delivery.qos == QoS::AtMostOnce {
-            self.metrics.dropped("slow_consumer", 1);
+        let origin = delivery
+            .message
+            .origin
+            .filter(|_| delivery.qos > QoS::AtMostOnce);
+        if let Some(origin) = origin
+            && !inner.cursors.wants_live(origin)
+        {
+            return;
+        }
+        if inner.has_room(self.bounds) {
+            inner.push(delivery);
+        } else if let Some(origin) = origin {
+            inner.cursors.leave(origin.log, origin.offset);
+            self.is_behind.store(true, Ordering::SeqCst);
+            self.metrics.left_tail.inc();
             return;
         } else {
-            inner.close = Some(ReasonCode::QUOTA_EXCEEDED);
-            inner.deliveries.clear();
+            self.metrics.dropped("slow_consumer", 1);
+            return;
         }
         drop(inner);
         self.bell.notify_one();
+    }
+
+    /// A message from a sweep, for the session's own cursors.
+    pub(crate) fn sweep(&self, delivery: Delivery) -> Swept {
+        let Some(origin) = delivery.message.origin.filter(|_| self.is_behind()) else {
+            return Swept::Done;
+        };
+        let mut inner = self.inner.lock();
+        if delivery.qos == QoS::AtMostOnce
+            || inner.close.is_some()
+            || !inner.cursors.wants_swept(origin)
+        {
+            return Swept::Done;
+        }
+        if !inner.has_room(self.bounds) {
+            inner.cursors.is_full(origin.log);
+            return Swept::Full;
+        }
+        inner.push(delivery);
+        inner.cursors.swept(origin.log, origin.offset + 1);
+        drop(inner);
+        self.bell.notify_one();
+        Swept::Done
+    }
+
+    /// A message that does not depend on the session's own cursors: of a replay, or of a shared subscription whose group
+    /// chose this client.
+    pub(crate) fn offer(&self, delivery: Delivery) -> Swept {
+        let mut inner = self.inner.lock();
+        if inner.close.is_some() {
+            return Swept::Done;
+        }
+        if !inner.has_room(self.bounds) {
+            return Swept::Full;
+        }
+        inner.push(delivery);
+        drop(inner);
+        self.bell.notify_one();
+        Swept::Done
+    }
+
+    /// A message that is taken without room, too.
+    pub(crate) fn force(&self, delivery: Delivery) {
+        self.inner.lock().push(delivery);
+        self.bell.notify_one();
+    }
+
+    /// Whether half of the room is free, so that a sweep is worth it.
+    pub(crate) fn has_half_room(&self) -> bool {
+        self.inner.lock().has_half_room(self.bounds)
+    }
+
+    /// Takes out the messages of shared subscriptions for which `given` is true.
+    pub(crate) fn take_shared(&self, given: impl Fn(u32) -> bool) -> Vec<Delivery> {
+        take_shared(&mut self.inner.lock().deliveries, given)
+    }
+
+    /// How much the client has to do: messages that wait, and those that are on their way.
+    pub(crate) fn load(&self) -> usize {
+        self.inner.lock().deliveries.len() + self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The driver says how many messages it has taken that are not acknowledged.
+    pub(crate) fn set_in_flight(&self, count: usize) {
+        self.in_flight.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether the session is behind in some log.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::SeqCst)
+    }
+
+    /// The session wants records of a log from `next` on.
+    pub(crate) fn leave_tail(&self, log: u32, next: i64) {
+        self.inner.lock().cursors.leave(log, next);
+        self.is_behind.store(true, Ordering::SeqCst);
+    }
+
+    /// The logs, with the next offset, for which a sweep has to be asked; only when there is room for what it brings.
+    pub(crate) fn ask(&self) -> Vec<(u32, i64)> {
+        let mut inner = self.inner.lock();
+        match inner.has_half_room(self.bounds) {
+            true => inner.cursors.ask(),
+            false => Vec::new(),
+        }
+    }
+
+    /// See [`Cursors::stay_if_current`].
+    pub(crate) fn stay_if_current(&self, log: u32, tail: &Progress) {
+        let mut inner = self.inner.lock();
+        inner.cursors.stay_if_current(log, tail);
+        self.is_behind
+            .store(inner.cursors.is_behind(), Ordering::SeqCst);
+    }
+
+    /// See [`Cursors::join`].
+    pub(crate) fn join(&self, log: u32, swept_to: i64, is_end: bool, tail: &Progress) -> bool {
+        let mut inner = self.inner.lock();
+        // A connection that ends has no use for more.
+        if inner.close.is_some() {
+            return true;
+        }
+        let joined = inner.cursors.join(log, swept_to, is_end, tail);
+        self.is_behind
+            .store(inner.cursors.is_behind(), Ordering::SeqCst);
+        joined
+    }
+
+    /// See [`Cursors::admitted`].
+    pub(crate) fn admitted(&self, log: u32) {
+        self.inner.lock().cursors.admitted(log);
+    }
+
+    /// See [`Cursors::dropped`].
+    pub(crate) fn dropped(&self, log: u32, only_full: bool) -> bool {
+        let dropped = self.inner.lock().cursors.dropped(log, only_full);
+        self.bell.notify_one();
+        dropped
+    }
+
+    /// The offset from which the session wants a log again, when `done` is how far the tail has been read: what waits
+    /// here is wanted again. `done` must be read before this is called.
+    pub(crate) fn position(&self, log: u32, done: i64) -> i64 {
+        let inner = self.inner.lock();
+        let position = match inner.cursors.next(log) {
+            Some((next, true)) => next,
+            Some((next, false)) => next.max(done),
+            None => done,
+        };
+        first_of(&inner.deliveries, log).map_or(position, |first| first.min(position))
     }
 
     /// The connection shall end.
@@ -79,14 +264,25 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
+    /// Whether the connection shall end.
+    pub(crate) fn wants_close(&self) -> bool {
+        self.inner.lock().close.is_some()
+    }
+
     /// Takes everything but the messages; those only when `with_deliveries`, so that what the driver has not worked off
     /// stays counted here.
     pub(crate) fn take(&self, with_deliveries: bool) -> Contents {
         let mut inner = self.inner.lock();
-        let mut taken = std::mem::take(&mut *inner);
-        inner.close = taken.close;
-        if !with_deliveries {
-            inner.deliveries = std::mem::take(&mut taken.deliveries);
+        let mut taken = Contents {
+            appended: std::mem::take(&mut inner.appended),
+            retained_stored: inner.retained_stored.take(),
+            saved: inner.saved.take(),
+            close: inner.close,
+            ..Contents::default()
+        };
+        if with_deliveries {
+            taken.deliveries = std::mem::take(&mut inner.deliveries);
+            inner.bytes = 0;
         }
         taken
     }
@@ -95,4 +291,47 @@ impl Mailbox {
     pub(crate) async fn bell(&self) {
         self.bell.notified().await;
     }
+
+    /// Makes the next wait for the bell short.
+    pub(crate) fn ring(&self) {
+        self.bell.notify_one();
+    }
+}
+
+impl Contents {
+    fn has_room(&self, bounds: Bounds) -> bool {
+        self.deliveries.len() < bounds.messages_max && self.bytes < bounds.bytes_max
+    }
+
+    fn has_half_room(&self, bounds: Bounds) -> bool {
+        self.deliveries.len() <= bounds.messages_max / 2 && self.bytes <= bounds.bytes_max / 2
+    }
+
+    fn push(&mut self, delivery: Delivery) {
+        self.bytes += delivery.message.payload().len();
+        self.deliveries.push_back(delivery);
+    }
+}
+
+/// The lowest offset of a log that waits to be sent at QoS 1 or 2.
+pub(crate) fn first_of(deliveries: &VecDeque<Delivery>, log: u32) -> Option<i64> {
+    deliveries
+        .iter()
+        .filter(|delivery| delivery.qos > QoS::AtMostOnce)
+        .filter_map(|delivery| delivery.message.origin)
+        .filter(|origin| origin.log == log)
+        .map(|origin| origin.offset)
+        .min()
+}
+
+/// Takes out the messages of shared subscriptions for which `given` is true.
+pub(crate) fn take_shared(
+    deliveries: &mut VecDeque<Delivery>,
+    given: impl Fn(u32) -> bool,
+) -> Vec<Delivery> {
+    let (shared, rest): (Vec<_>, Vec<_>) = std::mem::take(deliveries)
+        .into_iter()
+        .partition(|delivery| delivery.share != 0 && given(delivery.share));
+    *deliveries = rest.into();
+    shared
 }

@@ -1,7 +1,15 @@
 //! What `/metrics` shows. No label has a client's name or topic.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use kafka::Fetched;
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -40,6 +48,11 @@ pub(crate) struct Metrics {
     pub(crate) writes: Counter,
     pub(crate) subscriptions: Gauge,
     pub(crate) retained: Gauge,
+    pub(crate) sessions_expired: Counter,
+    pub(crate) left_tail: Counter,
+    pub(crate) sweeps: Counter,
+    pub(crate) swept_records: Counter,
+    fetched: FetchedByReader,
     pub(crate) kafka_refused: Counter,
     pub(crate) kafka_records: Counter,
     pub(crate) kafka_records_bytes: Counter,
@@ -65,6 +78,11 @@ impl Metrics {
             writes: Counter::default(),
             subscriptions: Gauge::default(),
             retained: Gauge::default(),
+            sessions_expired: Counter::default(),
+            left_tail: Counter::default(),
+            sweeps: Counter::default(),
+            swept_records: Counter::default(),
+            fetched: FetchedByReader::default(),
             kafka_refused: Counter::default(),
             kafka_records: Counter::default(),
             kafka_records_bytes: Counter::default(),
@@ -91,6 +109,10 @@ impl Metrics {
             "mqtt_writes" writes "Writes to clients: system calls, or WebSocket messages"
             "mqtt_subscriptions" subscriptions "Subscriptions of connected clients"
             "mqtt_retained_messages" retained "Topics that have a retained message"
+            "mqtt_sessions_expired" sessions_expired "Sessions that ended since their client did not come back in time"
+            "mqtt_left_tail" left_tail "Times that a client which could not keep up left the tail of a partition"
+            "mqtt_catch_up_sweeps" sweeps "Sweeps of a partition for those who are behind"
+            "mqtt_catch_up_records" swept_records "Records read by sweeps"
             "mqtt_kafka_refused" kafka_refused "Records that Kafka refused"
             "mqtt_kafka_records" kafka_records "Records read from Kafka"
             "mqtt_kafka_records_bytes" kafka_records_bytes "Bytes of keys and values read from Kafka"
@@ -98,7 +120,23 @@ impl Metrics {
             "mqtt_publish_to_kafka_seconds" publish_to_kafka "From PUBLISH to Kafka's acknowledgement"
             "mqtt_kafka_to_broker_seconds" kafka_to_broker "From a record's timestamp until it is matched"
         }
+        registry.register_collector(Box::new(metrics.fetched.clone()));
         metrics
+    }
+
+    /// Bytes that a reader fetches from Kafka count for `reader`.
+    pub(crate) fn add_fetched(&self, reader: &'static str, fetched: &Fetched) {
+        self.fetched.0.lock().push((reader, fetched.clone()));
+    }
+
+    /// PUBLISH packets from clients.
+    pub(crate) fn messages_received(&self) -> u64 {
+        total(&self.received)
+    }
+
+    /// PUBLISH packets to clients.
+    pub(crate) fn messages_sent(&self) -> u64 {
+        total(&self.sent)
     }
 
     pub(crate) fn connected(&self, transport: &'static str, version: Version, change: i64) {
@@ -149,5 +187,36 @@ impl Metrics {
         if stats.dropped > 0 {
             self.dropped("expired_or_too_large", stats.dropped);
         }
+    }
+}
+
+fn total(by_qos: &Family<QoSLabel, Counter>) -> u64 {
+    (0..3)
+        .map(|qos| by_qos.get_or_create(&QoSLabel { qos }).get())
+        .sum()
+}
+
+/// What the readers have fetched, asked when the metrics are.
+#[derive(Clone, Debug, Default)]
+struct FetchedByReader(Arc<Mutex<Vec<(&'static str, Fetched)>>>);
+
+impl Collector for FetchedByReader {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut by_reader: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (reader, fetched) in &*self.0.lock() {
+            *by_reader.entry(reader).or_default() += fetched.bytes();
+        }
+        let help = "Bytes of records fetched from Kafka, framing included";
+        let mut metric = encoder.encode_descriptor(
+            "mqtt_kafka_fetched_bytes",
+            help,
+            None,
+            MetricType::Counter,
+        )?;
+        for (reader, bytes) in by_reader {
+            let labels = [("reader", reader)];
+            ConstCounter::new(bytes).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }

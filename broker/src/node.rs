@@ -1,201 +1,144 @@
 //! What the connections of one node share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kafka::{Start, Tail};
-use mqtt::packet::{Connect, RetainHandling, Subscription};
+use kafka::{Ends, Lookup, Start, Tail};
+use mqtt::packet::Publish;
 use mqtt::session::{Delivery, Limits, Message};
 use mqtt::{ReasonCode, TopicFilter};
-use parking_lot::Mutex;
 
 use crate::acl::Acl;
-use crate::auth::{Identity, Users};
+use crate::auth::Users;
+use crate::catch_up::CatchUp;
 use crate::egress::Egress;
-use crate::ingress::Ingress;
-use crate::mailbox::Mailbox;
+use crate::ingress::{Ingress, Part, Taken};
+use crate::logs::Logs;
+use crate::mailbox::{self, Mailbox};
 use crate::metrics::Metrics;
 use crate::rules::Rules;
-use crate::subscriptions::{ConnectionId, Subscriber, retained_delivery};
+use crate::sessions::Sessions;
+use crate::subscriptions::ConnectionId;
 
-/// How long a subscription waits for Kafka; then it is refused, and the client may try again. A guess.
-const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection or a subscription waits for Kafka; then it is refused, and the client may try again. A guess.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Node {
+    /// Names this node in what it stores.
+    pub(crate) name: String,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) client_queue: usize,
+    pub(crate) settings: NodeSettings,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) logs: Arc<Logs>,
     pub(crate) users: Users,
     pub(crate) acl: Acl,
     pub(crate) ingress: Ingress,
     pub(crate) egress: Arc<Egress>,
-    pub(crate) tail: Tail,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) lookup: Lookup,
+    pub(crate) ends: Ends,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Arc<Metrics>,
     /// How many subscriptions need each Kafka topic.
     pub(crate) needed: tokio::sync::Mutex<HashMap<String, usize>>,
-    pub(crate) clients: Mutex<HashMap<String, (ConnectionId, Arc<Mailbox>)>>,
     pub(crate) next_id: AtomicU64,
 }
 
-/// A client that was let in.
-pub(crate) struct Admitted {
-    pub(crate) id: ConnectionId,
-    pub(crate) identity: Arc<Identity>,
-    /// The client identifier that the server chose, if it did.
-    pub(crate) assigned: Option<String>,
+/// Settings that connections look at.
+pub(crate) struct NodeSettings {
+    pub(crate) queue: mailbox::Bounds,
+    pub(crate) subscriptions_max: usize,
+    /// Where clients are sent when the node is taken down.
+    pub(crate) server_reference: Option<String>,
+    /// What a client that asks may build response topics from; `{client_id}` stands for its own.
+    pub(crate) response_information: Option<String>,
+    /// How often a session that gets messages is stored.
+    pub(crate) checkpoint: Duration,
 }
 
 impl Node {
-    /// Decides on a CONNECT; an earlier connection of the same client identifier is closed [MQTT-3.1.4-3].
-    pub(crate) fn admit(
+    pub(crate) fn new_id(&self) -> ConnectionId {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The Kafka topics that have to be read for filters.
+    pub(crate) fn kafka_topics<'a>(
         &self,
-        connect: &Connect,
-        mailbox: &Arc<Mailbox>,
-    ) -> Result<Admitted, ReasonCode> {
-        let username = connect.username.as_deref();
-        if !self.users.admit(username, connect.password.as_deref()) {
-            return Err(match username {
-                Some(_) => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-                None => ReasonCode::NOT_AUTHORIZED,
+        filters: impl IntoIterator<Item = &'a TopicFilter>,
+    ) -> BTreeSet<&str> {
+        filters
+            .into_iter()
+            .flat_map(|filter| self.rules.kafka_topics_of(filter.as_str()))
+            .collect()
+    }
+
+    /// From where a session wants each of `kafka_topics` again: by topic, a position for each partition. `ready` is what
+    /// its connection has taken out of the mailbox and not sent.
+    pub(crate) fn positions<'a>(
+        &self,
+        kafka_topics: impl IntoIterator<Item = &'a str>,
+        mailbox: &Mailbox,
+        ready: &std::collections::VecDeque<Delivery>,
+    ) -> Vec<(&'a str, Vec<i64>)> {
+        let mut positions = Vec::new();
+        for kafka_topic in kafka_topics {
+            // Read before the mailbox is looked at: what was done by then is in the mailbox, or was taken out of it.
+            let done = self.tail.progress(kafka_topic, |all| {
+                all.iter().map(kafka::Progress::done).collect()
             });
+            let Some(done): Option<Vec<i64>> = done else {
+                continue;
+            };
+            let of_partition = |(partition, done): (usize, i64)| {
+                let log = self.logs.number(kafka_topic, partition as i32);
+                log.map_or(done, |log| {
+                    let position = mailbox.position(log, done);
+                    mailbox::first_of(ready, log).map_or(position, |first| first.min(position))
+                })
+            };
+            let of_topic = done.into_iter().enumerate().map(of_partition).collect();
+            positions.push((kafka_topic, of_topic));
         }
-        let assigned = connect
-            .client_id
-            .is_empty()
-            .then(|| format!("auto-{:016x}", rand::random::<u64>()));
-        let client_id = assigned.as_deref().unwrap_or(&connect.client_id).to_owned();
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let before = self
-            .clients
-            .lock()
-            .insert(client_id.clone(), (id, Arc::clone(mailbox)));
-        if let Some((_, old)) = before {
-            old.close(ReasonCode::SESSION_TAKEN_OVER);
-        }
-        Ok(Admitted {
-            id,
-            identity: Arc::new(Identity {
-                username: username.map(ToOwned::to_owned),
-                client_id,
-            }),
-            assigned,
-        })
+        positions
     }
 
-    /// A connection is gone: its client identifier is free, unless a newer connection has it.
-    pub(crate) fn leave(&self, admitted: &Admitted) {
-        let mut clients = self.clients.lock();
-        let client_id = &admitted.identity.client_id;
-        if clients
-            .get(client_id)
-            .is_some_and(|(id, _)| *id == admitted.id)
-        {
-            clients.remove(client_id);
-        }
-    }
-
-    /// Tells all clients that the server goes.
-    pub(crate) fn close_all(&self, reason: ReasonCode) {
-        for (_, mailbox) in self.clients.lock().values() {
-            mailbox.close(reason);
-        }
-    }
-
-    /// Makes one subscription. When this returns, every message that Kafka acknowledges from now on is delivered; the
-    /// retained messages to send first are added to `retained`.
-    pub(crate) async fn subscribe(
-        &self,
-        admitted: &Admitted,
-        mailbox: &Arc<Mailbox>,
-        subscription: &Subscription,
-        subscription_id: Option<u32>,
-        retained: &mut impl Extend<Delivery>,
-    ) -> Result<IsNew, ReasonCode> {
-        let filter = &subscription.filter;
-        if filter.share_group().is_some() {
-            return Err(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
-        }
-        if !self.acl.may_subscribe(&admitted.identity, filter) {
-            return Err(ReasonCode::NOT_AUTHORIZED);
-        }
-        let kafka_topics = self.rules.kafka_topics_of(filter.as_str());
-        self.follow(&kafka_topics).await?;
-        for kafka_topic in &kafka_topics {
-            // What was acknowledged before this subscription is not for it.
-            let seen = self.ingress.acknowledged().positions(kafka_topic);
-            self.patiently(self.tail.reached(kafka_topic, &seen))
-                .await?;
-        }
-        let is_new = self.egress.subscriptions.insert(
-            filter,
-            admitted.id,
-            Subscriber {
-                mailbox: Arc::clone(mailbox),
-                client_id: admitted.identity.client_id.as_str().into(),
-                options: subscription.options,
-                subscription_id,
-            },
-        );
-        if !is_new {
-            self.release(&kafka_topics).await;
-        }
-        self.count_subscriptions();
-        let wants_retained = match subscription.options.retain_handling {
-            RetainHandling::Send => true,
-            RetainHandling::SendIfNew => is_new,
-            RetainHandling::DoNotSend => false,
-        };
-        if wants_retained {
-            match self.retained(filter).await {
-                Ok(found) => retained.extend(found.into_iter().map(|message| {
-                    retained_delivery(message, subscription.options.qos, subscription_id)
-                })),
-                Err(reason) => {
-                    self.unsubscribe(admitted.id, filter).await;
-                    return Err(reason);
-                }
-            }
-        }
-        Ok(IsNew(is_new))
+    /// Waits until the node has read what it had acknowledged of a Kafka topic, so that what comes now is newer.
+    pub(crate) async fn read_own_writes(&self, kafka_topic: &str) -> Result<(), ReasonCode> {
+        let seen = self.ingress.acknowledged().positions(kafka_topic);
+        self.patiently(self.tail.reached(kafka_topic, &seen)).await
     }
 
     /// The retained messages of a filter, for a subscription that is in the tree already. A retained message is stored
     /// before its publish is, so whatever the subscriber has missed by coming now is acknowledged, and is found here
     /// once this node has caught up.
-    async fn retained(&self, filter: &TopicFilter) -> Result<Vec<Arc<Message>>, ReasonCode> {
-        let retained_topic = &self.egress.retained_topic;
-        let seen = self.ingress.acknowledged().positions(retained_topic);
-        self.patiently(self.tail.reached(retained_topic, &seen))
-            .await?;
+    pub(crate) async fn retained(
+        &self,
+        filter: &TopicFilter,
+    ) -> Result<Vec<Arc<Message>>, ReasonCode> {
+        self.read_own_writes(&self.egress.retained_topic).await?;
         Ok(self.egress.retained.matching(filter))
     }
 
-    /// Ends one subscription; returns whether it was there.
-    pub(crate) async fn unsubscribe(&self, id: ConnectionId, filter: &TopicFilter) -> bool {
-        let was_there = self.egress.subscriptions.remove(filter, id);
-        if was_there {
-            self.release(&self.rules.kafka_topics_of(filter.as_str()))
-                .await;
-            self.count_subscriptions();
-        }
-        was_there
-    }
-
-    fn count_subscriptions(&self) {
+    pub(crate) fn count_subscriptions(&self) {
         self.metrics
             .subscriptions
             .set(self.egress.subscriptions.len() as i64);
     }
 
-    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Result<T, ReasonCode> {
-        tokio::time::timeout(SUBSCRIBE_PATIENCE, work)
+    pub(crate) async fn patiently<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ReasonCode> {
+        tokio::time::timeout(PATIENCE, work)
             .await
-            .map_err(|_| ReasonCode::UNSPECIFIED_ERROR)
+            .map_err(|_| ReasonCode::SERVER_UNAVAILABLE)
     }
 
-    async fn follow(&self, kafka_topics: &[&str]) -> Result<(), ReasonCode> {
+    /// Reads Kafka topics, for one more subscription.
+    pub(crate) async fn follow(&self, kafka_topics: &[&str]) -> Result<(), ReasonCode> {
         // Only the waiting for others is given up; what has begun keeps its count right.
         let mut needed = self.patiently(self.needed.lock()).await?;
         for (at, kafka_topic) in kafka_topics.iter().enumerate() {
@@ -213,7 +156,8 @@ impl Node {
         Ok(())
     }
 
-    async fn release(&self, kafka_topics: &[&str]) {
+    /// One subscription less needs these Kafka topics.
+    pub(crate) async fn release(&self, kafka_topics: &[&str]) {
         let mut needed = self.needed.lock().await;
         self.release_locked(&mut needed, kafka_topics).await;
     }
@@ -232,7 +176,37 @@ impl Node {
             }
         }
     }
-}
 
-/// Whether a subscription did not exist before.
-pub(crate) struct IsNew(pub(crate) bool);
+    /// Publishes a message of nobody who waits for it, as a will; waits for Kafka as long as it takes.
+    pub(crate) async fn publish(&self, publish: &Publish, client_id: &str) {
+        if self.ingress.first_part(publish) == Part::Retained {
+            self.append(Part::Retained, publish, client_id).await;
+        }
+        self.append(Part::Message, publish, client_id).await;
+    }
+
+    /// Stores one record and waits for Kafka's answer.
+    async fn append(&self, part: Part, publish: &Publish, client_id: &str) {
+        loop {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            let answer = parking_lot::Mutex::new(Some(answer));
+            let on_appended = Box::new(move |result| {
+                // Nobody listens any more only when the process ends.
+                let _ended = answer.into_inner().map(|answer| answer.send(result));
+            });
+            match self
+                .ingress
+                .append(part, publish, client_id, Some(on_appended))
+            {
+                Taken::Full => self.ingress.producer().has_room().await,
+                Taken::Refused(reason) => return self.metrics.refused(reason.text()),
+                Taken::Yes => {
+                    if !matches!(answered.await, Ok(Ok(()))) {
+                        self.metrics.dropped("kafka_refused", 1);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}

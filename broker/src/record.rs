@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kafka::Record;
 use mqtt::packet::Publish;
 use mqtt::properties::Properties;
-use mqtt::session::Message;
+use mqtt::session::{Extra, Message};
 use mqtt::wire::Text;
 use mqtt::{QoS, TopicName};
 
@@ -121,6 +121,22 @@ pub(crate) fn message(record: &Record, mqtt_topic: &str) -> Option<Message> {
     Some(Message::new(
         topic, qos, retain, properties, payload, expires,
     ))
+}
+
+/// Name of the user property of SUBSCRIBE with which a subscriber asks where its messages are in Kafka; the value is `true`.
+pub(crate) const METADATA: &str = "kafka-metadata";
+
+/// Where a record is in Kafka, as user properties.
+pub(crate) fn source(kafka_topic: &str, partition: i32, offset: i64, timestamp_ms: i64) -> Extra {
+    let text = |number: i64| Text::from(number.to_string().as_str());
+    [
+        ("kafka-topic", Text::from(kafka_topic)),
+        ("kafka-partition", text(partition.into())),
+        ("kafka-offset", text(offset)),
+        ("kafka-timestamp", text(timestamp_ms)),
+    ]
+    .map(|(name, value)| (Text::from(name), value))
+    .into()
 }
 
 fn number<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {

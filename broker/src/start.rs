@@ -7,23 +7,26 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
-use kafka::{Position, Producer, Start, Tail};
+use kafka::{Ends, Fetched, Lookup, Position, Producer, Start, Tail};
 use mqtt::ReasonCode;
-use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use service::{Settings, Shutdown, admin};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::catch_up::{CatchUp, Sweeping};
 use crate::config::{Config, Ready};
 use crate::egress::Egress;
 use crate::ingress::Ingress;
 use crate::listener::{self, Protocol};
+use crate::logs::Logs;
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::node::{Node, NodeSettings};
 use crate::retained::Retained;
 use crate::rules::Retain;
+use crate::sessions::Sessions;
 use crate::subscriptions::Subscriptions;
+use crate::{due, mailbox, sys};
 
 /// The tables of the config file that the broker reads: topic rules, and settings for librdkafka.
 pub const TABLES: &[&str] = &["topic", "kafka"];
@@ -85,11 +88,14 @@ impl Broker {
                 .context("can't create topics")?;
         }
         let max_connections = config.mqtt_max_connections as usize;
-        let node = Arc::new(make_node(ready, metrics).await?);
+        let sys_interval = Duration::from_secs(config.mqtt_sys_interval_s);
+        let rate = config.mqtt_max_connection_rate;
+        let node = Arc::new(make_node(ready, metrics, mqtt_addr.port()).await?);
         let summary = format!(
-            "{} topic rules, {} retained messages",
+            "{} topic rules, {} retained messages, {} sessions",
             node.rules.iter().count() - 1,
-            node.egress.retained.len()
+            node.egress.retained.len(),
+            node.sessions.stored()
         );
         health.set(Ok(()));
         tokio::spawn(watch_kafka(
@@ -98,12 +104,19 @@ impl Broker {
             shutdown.clone(),
         ));
 
+        if !sys_interval.is_zero() {
+            tokio::spawn(sys::run(Arc::clone(&node), sys_interval, shutdown.clone()));
+        }
         let tasks = TaskTracker::new();
+        tasks.spawn(due::recover(Arc::clone(&node)));
+        tokio::spawn(due::run(Arc::clone(&node), shutdown.clone()));
         let room = Arc::new(Semaphore::new(max_connections));
+        let rate = Arc::new(listener::Rate::new(rate));
         for (socket, protocol) in [(mqtt, Protocol::Tcp), (ws, Protocol::WebSocket)] {
             tokio::spawn(listener::accept(
                 socket,
                 protocol,
+                Arc::clone(&rate),
                 Arc::clone(&node),
                 Arc::clone(&room),
                 tasks.clone(),
@@ -147,7 +160,9 @@ impl Broker {
     /// When Kafka did not acknowledge everything in time.
     pub async fn finished(self) -> anyhow::Result<()> {
         self.shutdown.cancelled().await;
-        self.node.close_all(ReasonCode::SERVER_SHUTTING_DOWN);
+        self.node
+            .sessions
+            .close_all(ReasonCode::SERVER_SHUTTING_DOWN);
         self.tasks.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, self.tasks.wait())
             .await
@@ -155,6 +170,7 @@ impl Broker {
         {
             tracing::warn!(left = self.tasks.len(), "connections did not end in time");
         }
+        self.node.catch_up.stop();
         self.node
             .ingress
             .producer()
@@ -164,7 +180,7 @@ impl Broker {
     }
 }
 
-async fn make_node(ready: Ready, metrics: Arc<Metrics>) -> anyhow::Result<Node> {
+async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Result<Node> {
     let Ready {
         config,
         rules,
@@ -173,45 +189,95 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>) -> anyhow::Result<Node> 
         limits,
         kafka,
     } = ready;
+    let name = config.node_name.clone().unwrap_or_else(|| {
+        let host = gethostname::gethostname();
+        format!("{}:{port}", host.to_string_lossy())
+    });
     let rules = Arc::new(rules);
+    let kafka_topics = rules.iter().map(|rule| rule.kafka_topic.as_str());
+    let logs = Arc::new(Logs::new(
+        kafka_topics.chain([config.retained_messages_topic.as_str()]),
+    ));
     let queue_bytes = usize::try_from(config.kafka_queue_bytes)?;
     let producer = Producer::new(&kafka, queue_bytes)?;
     let ingress = Ingress::new(
         Arc::clone(&rules),
-        producer,
+        producer.clone(),
         config.retained_messages_topic.clone(),
         Arc::clone(&metrics),
     );
     let egress = Arc::new(Egress {
         rules: Arc::clone(&rules),
+        logs: Arc::clone(&logs),
         retained_topic: config.retained_messages_topic.clone(),
         retained: Retained::default(),
         subscriptions: Subscriptions::default(),
         metrics: Arc::clone(&metrics),
     });
-    let tail = Tail::start(&kafka, "kafka-tail", {
+    let tail = Arc::new(Tail::start(&kafka, "kafka-tail", {
         let egress = Arc::clone(&egress);
         move |record| egress.deliver(&record)
-    })?;
+    })?);
+    metrics.add_fetched("tail", tail.fetched());
     let mut needed = HashMap::new();
     for kafka_topic in stores(&rules, &config.retained_messages_topic) {
-        let positions = restore(&kafka, &kafka_topic, &egress).await?;
+        let to_egress = Arc::clone(&egress);
+        let positions = restore(&kafka, &kafka_topic, move |record| {
+            to_egress.restore(&record);
+        })
+        .await?;
         tail.follow(&kafka_topic, Start::At(positions)).await?;
         needed.insert(kafka_topic, 1);
     }
     metrics.retained.set(egress.retained.len() as i64);
+    let catch_up = CatchUp::start(
+        &kafka,
+        Sweeping {
+            logs: Arc::clone(&logs),
+            tail: Arc::clone(&tail),
+            metrics: Arc::clone(&metrics),
+            give: {
+                let egress = Arc::clone(&egress);
+                Box::new(move |record| egress.sweep(record))
+            },
+        },
+    )?;
+    let looked_up = Fetched::default();
+    metrics.add_fetched("look-up", &looked_up);
+    let lookup = Lookup::start(&kafka, KAFKA_TIMEOUT, &looked_up)?;
+    let sessions = Sessions::new(&config.session_topic, lookup.clone(), producer);
+    let to_sessions = Arc::clone(&sessions);
+    restore(&kafka, &config.session_topic, move |record| {
+        to_sessions.observe(&record);
+    })
+    .await?;
     Ok(Node {
+        name,
+        settings: NodeSettings {
+            queue: mailbox::Bounds {
+                messages_max: config.client_queue as usize,
+                bytes_max: config.mqtt_client_queue_bytes as usize,
+            },
+            subscriptions_max: config.mqtt_max_subscriptions as usize,
+            server_reference: config.mqtt_server_reference,
+            response_information: Some(config.mqtt_response_information)
+                .filter(|text| !text.is_empty()),
+            checkpoint: Duration::from_secs(config.mqtt_session_checkpoint_s),
+        },
         limits,
-        client_queue: config.client_queue as usize,
         rules,
+        logs,
         users,
         acl,
         ingress,
         egress,
         tail,
+        catch_up,
+        lookup,
+        ends: Ends::new(&kafka)?,
+        sessions,
         metrics,
         needed: tokio::sync::Mutex::new(needed),
-        clients: Mutex::default(),
         next_id: AtomicU64::new(1),
     })
 }
@@ -226,20 +292,17 @@ fn stores(rules: &crate::rules::Rules, retained_topic: &str) -> Vec<String> {
         .collect()
 }
 
+/// Gives every record that a Kafka topic holds to `on_record`; returns where to go on.
 async fn restore(
     kafka: &kafka::Settings,
     kafka_topic: &str,
-    egress: &Arc<Egress>,
+    on_record: impl FnMut(kafka::Record) + Send + 'static,
 ) -> anyhow::Result<Vec<Position>> {
-    let (kafka, topic, egress) = (kafka.clone(), kafka_topic.to_owned(), Arc::clone(egress));
-    let read = move || {
-        kafka::read_to_end(&kafka, &topic, KAFKA_TIMEOUT, |record| {
-            egress.restore(&record);
-        })
-    };
+    let (kafka, topic) = (kafka.clone(), kafka_topic.to_owned());
+    let read = move || kafka::read_to_end(&kafka, &topic, KAFKA_TIMEOUT, on_record);
     tokio::task::spawn_blocking(read)
         .await?
-        .with_context(|| format!("can't load retained messages from {kafka_topic}"))
+        .with_context(|| format!("can't load what {kafka_topic} holds"))
 }
 
 /// Keeps `/ready` true.

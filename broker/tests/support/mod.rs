@@ -91,11 +91,13 @@ impl Kafka {
             ("kafka-bootstrap-servers", self.bootstrap_servers.as_str()),
             ("kafka-messages-default-topic", &self.topic("messages")),
             ("retained-messages-topic", &self.topic("retained")),
+            ("session-topic", &self.topic("sessions")),
             ("kafka-partitions", "3"),
             ("listen-address", "127.0.0.1"),
             ("mqtt-port", "0"),
             ("mqtt-ws-port", "0"),
             ("monitoring-port", "0"),
+            ("node-name", "node"),
         ]
         .map(|(name, value)| format!("--{name}={value}"))
         .to_vec()
@@ -196,6 +198,16 @@ pub fn connect(version: Version, client_id: &str) -> Connect {
     }
 }
 
+/// A CONNECT of `ann` whose session outlives the connection.
+pub fn persistent(version: Version, client_id: &str) -> Connect {
+    let mut connect = connect(version, client_id);
+    connect.clean_start = false;
+    if version.is_v5() {
+        connect.properties.session_expiry_s = Some(3600);
+    }
+    connect
+}
+
 pub fn id(number: u16) -> PacketId {
     PacketId::try_from(number).unwrap()
 }
@@ -228,6 +240,8 @@ pub struct Client {
     stream: TcpStream,
     buffer: BytesMut,
     version: Version,
+    /// Reasons for people, taken out of the packets that had one.
+    pub reasons: Vec<String>,
 }
 
 impl Client {
@@ -238,6 +252,7 @@ impl Client {
             stream,
             buffer: BytesMut::new(),
             version,
+            reasons: Vec::new(),
         }
     }
 
@@ -253,6 +268,21 @@ impl Client {
 
     /// The next packet, or `None` when the server has closed the connection.
     pub async fn next(&mut self) -> Option<Packet> {
+        let mut packet = self.next_as_it_is().await;
+        let reason = match &mut packet {
+            Some(Packet::PubAck(p) | Packet::PubRec(p) | Packet::PubComp(p)) => {
+                p.properties.reason_string.take()
+            }
+            Some(Packet::Disconnect(p)) => p.properties.reason_string.take(),
+            Some(Packet::ConnAck(p)) => p.properties.reason_string.take(),
+            _ => None,
+        };
+        self.reasons
+            .extend(reason.map(|reason| reason.as_str().to_owned()));
+        packet
+    }
+
+    async fn next_as_it_is(&mut self) -> Option<Packet> {
         tokio::time::timeout(PATIENCE, async {
             loop {
                 if let Some(packet) =

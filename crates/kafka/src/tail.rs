@@ -216,11 +216,11 @@ fn poll(
                 let Some(progress) = followed.progress(message.partition()) else {
                     continue;
                 };
-                let next = message.offset() + 1;
+                let offset = message.offset();
                 let record = Record::copy(&message, Arc::clone(&followed.name));
-                progress.begun.store(next, Ordering::SeqCst);
+                progress.begin(offset);
                 on_record(record);
-                progress.done.store(next, Ordering::SeqCst);
+                progress.end(offset);
                 if positions.waiters.receiver_count() > 0 {
                     positions.waiters.send_replace(());
                 }
@@ -257,12 +257,22 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn new(start: i64) -> Self {
+    /// At `start`, with no record begun.
+    pub fn at(start: i64) -> Self {
         Self {
             start,
             begun: AtomicI64::new(start),
             done: AtomicI64::new(start),
         }
+    }
+
+    /// The record at `offset` is about to be given to the function.
+    pub fn begin(&self, offset: i64) {
+        self.begun.store(offset + 1, Ordering::SeqCst);
+    }
+
+    fn end(&self, offset: i64) {
+        self.done.store(offset + 1, Ordering::SeqCst);
     }
 
     /// Every record before this offset has been given to the function, or is being given to it right now.
@@ -301,7 +311,7 @@ impl Positions {
         let name: Arc<str> = kafka_topic.into();
         let followed = Followed {
             name: Arc::clone(&name),
-            partitions: from.iter().map(|from| Progress::new(from.offset)).collect(),
+            partitions: from.iter().map(|from| Progress::at(from.offset)).collect(),
         };
         self.followed.lock().insert(name, Arc::new(followed));
         self.generation.fetch_add(1, Ordering::SeqCst);

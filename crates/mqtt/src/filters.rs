@@ -88,6 +88,19 @@ impl<K: Ord, V> FilterTree<K, V> {
         replaced
     }
 
+    /// The value of a filter and key.
+    pub fn get(&self, filter: &TopicFilter, key: &K) -> Option<&V> {
+        let mut node = &self.root;
+        for level in levels(filter.as_str()) {
+            match level {
+                "#" => return node.rest.get(key),
+                "+" => node = node.plus.as_deref()?,
+                name => node = node.children.get(name)?,
+            }
+        }
+        node.here.get(key)
+    }
+
     /// Removes; returns what was there.
     pub fn remove(&mut self, filter: &TopicFilter, key: &K) -> Option<V> {
         let levels: Vec<&str> = levels(filter.as_str()).collect();

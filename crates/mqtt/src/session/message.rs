@@ -31,6 +31,8 @@ pub struct Message {
     pub retain: bool,
     /// Where it can be read again; `None` for what is in no log.
     pub origin: Option<Origin>,
+    /// When it was published, as the log says: milliseconds since the Unix epoch; 0 when unknown.
+    pub timestamp_ms: i64,
     /// When it is of no use any more, with `message_expiry_s` in its properties.
     expires: Option<Instant>,
     /// By version 3 or 5, without or with a packet identifier.
@@ -54,15 +56,17 @@ impl Message {
             qos,
             retain,
             origin: None,
+            timestamp_ms: 0,
             expires,
             templates: Default::default(),
         }
     }
 
-    /// The same, read from the log at `origin`.
+    /// The same, read from the log at `origin`, which has it since `timestamp_ms`.
     #[must_use]
-    pub fn at(mut self, origin: Origin) -> Self {
+    pub fn at(mut self, origin: Origin, timestamp_ms: i64) -> Self {
         self.origin = Some(origin);
+        self.timestamp_ms = timestamp_ms;
         self
     }
 
@@ -111,6 +115,8 @@ pub struct Delivery {
     pub subscription_ids: Vec<u32>,
     /// User properties for a subscriber that asked for more; sent in version 5 only.
     pub extra: Option<Extra>,
+    /// The driver's number of the shared subscription that chose this client for it; 0: none did.
+    pub share: u32,
 }
 
 /// How a topic alias changes a packet (§3.3.2.3.4).

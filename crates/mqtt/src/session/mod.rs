@@ -239,6 +239,12 @@ impl Session {
         }
     }
 
+    /// The client is gone: forgets what others get instead of it, the QoS 1 messages of those shared subscriptions for
+    /// which `given` is true. Returns where they can be read, by [`Delivery::share`].
+    pub fn give_away(&mut self, given: impl Fn(u32) -> bool) -> Vec<(u32, Origin)> {
+        self.outgoing.give_away(given)
+    }
+
     /// The revision of the state that has to be saved before some packets can leave, if any wait for that. Answer with
     /// [`Self::handle_saved`].
     pub fn wants_saving(&self) -> Option<u64> {
@@ -385,18 +391,24 @@ impl Session {
         if !self.is_up() {
             return;
         }
-        let sent = if self.is_durable && delivery.qos == QoS::ExactlyOnce {
+        let is_exactly_once = delivery.qos == QoS::ExactlyOnce;
+        // One that need not wait does not overtake one that does, so that they can be sent again in the order in which
+        // they were sent [MQTT-4.6.0-1].
+        let waits = self.is_durable
+            && (is_exactly_once || (delivery.qos > QoS::AtMostOnce && !self.held.is_empty()));
+        let sent = if waits {
             let mut bytes = BytesMut::new();
             let sent = self
                 .outgoing
-                .deliver(now, self.version, delivery, &mut bytes);
+                .deliver(now, self.version, delivery, false, &mut bytes);
             if sent.is_some() {
-                self.hold(bytes.freeze());
+                self.hold(bytes.freeze(), is_exactly_once);
             }
             sent
         } else {
+            let out = &mut self.transmit;
             self.outgoing
-                .deliver(now, self.version, delivery, &mut self.transmit)
+                .deliver(now, self.version, delivery, true, out)
         };
         match sent {
             Some(qos) => self.stats.sent[qos as usize] += 1,
@@ -605,14 +617,14 @@ impl Session {
         if self.is_durable {
             let mut bytes = BytesMut::new();
             codec::encode(packet, self.version, &mut bytes);
-            self.hold(bytes.freeze());
+            self.hold(bytes.freeze(), true);
         } else {
             codec::encode(packet, self.version, &mut self.transmit);
         }
     }
 
-    fn hold(&mut self, bytes: Bytes) {
-        self.revision += 1;
+    fn hold(&mut self, bytes: Bytes, is_change: bool) {
+        self.revision += u64::from(is_change);
         self.held.push_back(Held {
             revision: self.revision,
             bytes,

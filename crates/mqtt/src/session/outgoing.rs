@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::message::Alias;
-use super::{Delivery, InFlight, Message, Step};
+use super::{Delivery, InFlight, Message, Origin, Step};
 use crate::packet::{Ack, PacketId};
 use crate::{Packet, QoS, TopicName, Version};
 
@@ -102,6 +102,7 @@ impl Outgoing {
                 retain: known.retain,
                 subscription_ids: known.subscription_ids.clone(),
                 extra: None,
+                share: known.share,
             };
             let template = delivery
                 .template(now, version, Alias::None)
@@ -134,15 +135,20 @@ impl Outgoing {
         self.in_flight.iter().chain(waiting).cloned().collect()
     }
 
-    /// Writes the PUBLISH; returns the QoS it went with, or `None` when it could not be sent.
+    /// Writes the PUBLISH; returns the QoS it went with, or `None` when it could not be sent. `is_next`: no other packet
+    /// leaves before it, so that it may say what an alias means.
     pub(super) fn deliver(
         &mut self,
         now: Instant,
         version: Version,
         delivery: &Delivery,
+        is_next: bool,
         out: &mut BytesMut,
     ) -> Option<QoS> {
-        let alias = self.alias(version, delivery);
+        let alias = match is_next {
+            true => self.alias(version, delivery),
+            false => Alias::None,
+        };
         let template = delivery.template(now, version, alias)?;
         // [MQTT-3.1.2-25] Too large for this client: as if it had been sent.
         if template.len() > self.packet_bytes_max {
@@ -160,10 +166,9 @@ impl Outgoing {
         Some(delivery.qos)
     }
 
-    /// The first topics get an alias each. Not at QoS 2: those packets may wait for the log, and another packet that
-    /// uses the alias could overtake the one that says what it means.
+    /// The first topics get an alias each.
     fn alias(&mut self, version: Version, delivery: &Delivery) -> Alias {
-        if self.alias_max == 0 || !version.is_v5() || delivery.qos == QoS::ExactlyOnce {
+        if self.alias_max == 0 || !version.is_v5() {
             return Alias::None;
         }
         let aliases = self.aliases.get_or_insert_default();
@@ -188,6 +193,7 @@ impl Outgoing {
                 QoS::ExactlyOnce => Step::Rec,
                 _ => Step::Ack,
             },
+            share: delivery.share,
         });
         packet_id
     }
@@ -206,6 +212,22 @@ impl Outgoing {
                 return id;
             }
         }
+    }
+
+    /// Forgets the QoS 1 messages of shared subscriptions for which `given` is true: others get them. Returns where they
+    /// can be read. At QoS 2 the message stays with the client that has got it [MQTT-4.8.2-4].
+    pub(super) fn give_away(&mut self, given: impl Fn(u32) -> bool) -> Vec<(u32, Origin)> {
+        let mut origins = Vec::new();
+        let mut keep = |known: &InFlight| {
+            let goes = known.share != 0 && known.step == Step::Ack && given(known.share);
+            if goes && let Some(origin) = known.origin {
+                origins.push((known.share, origin));
+            }
+            !goes
+        };
+        self.in_flight.retain(&mut keep);
+        self.to_resend.retain(|(known, _)| keep(known));
+        origins
     }
 
     fn position(&self, packet_id: PacketId, step: Step) -> Option<usize> {

@@ -30,6 +30,8 @@ pub struct InFlight {
     pub subscription_ids: Vec<u32>,
     /// What it waits for.
     pub step: Step,
+    /// See [`Delivery::share`](super::Delivery::share).
+    pub share: u32,
 }
 
 /// What a message on its way waits for (§4.3).

@@ -154,6 +154,7 @@ fn delivery(qos: QoS) -> Delivery {
         retain: false,
         subscription_ids: vec![],
         extra: None,
+        share: 0,
     }
 }
 

@@ -49,7 +49,7 @@ fn from_log(qos: QoS, offset: i64) -> Delivery {
         Bytes::from_static(b"x"),
         None,
     );
-    delivery.message = Arc::new(message.at(Origin { log: 7, offset }));
+    delivery.message = Arc::new(message.at(Origin { log: 7, offset }, 0));
     delivery
 }
 
@@ -61,6 +61,7 @@ fn in_flight(packet_id: u16, qos: QoS, step: Step) -> InFlight {
         retain: false,
         subscription_ids: vec![],
         step,
+        share: 0,
     }
 }
 
@@ -84,32 +85,41 @@ fn a_publish_at_qos_2_is_answered_when_its_identifier_is_saved() {
 }
 
 #[test]
-fn a_delivery_at_qos_2_leaves_when_its_identifier_is_saved_and_at_qos_1_at_once() {
+fn a_delivery_at_qos_2_leaves_when_its_identifier_is_saved_and_at_qos_1_does_not_overtake_it() {
     let mut subject = up();
     let now = subject.now;
-    subject
-        .session
-        .handle_delivery(now, &from_log(QoS::ExactlyOnce, 3));
-    subject
-        .session
-        .handle_delivery(now, &from_log(QoS::AtLeastOnce, 4));
-    assert_eq!(
-        subject.sent(),
-        [Packet::Publish(publish(QoS::AtLeastOnce, 2))]
-    );
+    for (qos, offset) in [
+        (QoS::AtLeastOnce, 2),
+        (QoS::ExactlyOnce, 3),
+        (QoS::AtLeastOnce, 4),
+    ] {
+        subject.session.handle_delivery(now, &from_log(qos, offset));
+        // Two are on their way at most: the first is acknowledged.
+        if offset == 2 {
+            assert_eq!(
+                subject.sent(),
+                [Packet::Publish(publish(QoS::AtLeastOnce, 1))]
+            );
+            subject.receive(Packet::PubAck(Ack::success(id(1))));
+        }
+    }
+    assert_eq!(subject.sent(), []);
     let saved = subject.session.saved().in_flight;
     let offsets: Vec<_> = saved.iter().map(|f| f.origin.unwrap().offset).collect();
     assert_eq!(offsets, [3, 4]);
     subject.save();
     assert_eq!(
         subject.sent(),
-        [Packet::Publish(publish(QoS::ExactlyOnce, 1))]
+        [
+            Packet::Publish(publish(QoS::ExactlyOnce, 2)),
+            Packet::Publish(publish(QoS::AtLeastOnce, 3))
+        ]
     );
-    subject.receive(Packet::PubRec(Ack::success(id(1))));
+    subject.receive(Packet::PubRec(Ack::success(id(2))));
     assert_eq!(subject.sent(), []);
     assert_eq!(subject.session.saved().in_flight[0].step, Step::Comp);
     subject.save();
-    assert_eq!(subject.sent(), [Packet::PubRel(Ack::success(id(1)))]);
+    assert_eq!(subject.sent(), [Packet::PubRel(Ack::success(id(2)))]);
 }
 
 #[test]
@@ -230,6 +240,26 @@ fn an_acknowledgement_that_comes_before_the_resend_counts() {
         .map(|known| (known.packet_id.get(), known.step))
         .collect();
     assert!(steps.contains(&(3, Step::Comp)), "{steps:?}");
+}
+
+#[test]
+fn what_others_get_is_forgotten_but_not_at_qos_2() {
+    let mut subject = up();
+    for (share, qos) in [
+        (1, QoS::AtLeastOnce),
+        (1, QoS::ExactlyOnce),
+        (2, QoS::AtLeastOnce),
+    ] {
+        let mut delivery = from_log(qos, 3);
+        delivery.share = share;
+        subject.session.handle_delivery(subject.now, &delivery);
+    }
+    let origin = Origin { log: 7, offset: 3 };
+    assert_eq!(subject.session.saved().in_flight.len(), 2);
+    assert_eq!(subject.session.give_away(|share| share == 1), [(1, origin)]);
+    let kept = subject.session.saved().in_flight;
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].qos, QoS::ExactlyOnce);
 }
 
 #[test]

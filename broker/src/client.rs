@@ -1,0 +1,153 @@
+//! A client that was let in: who it is, what it subscribes to, and what of that is stored.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use mqtt::PacketId;
+use mqtt::QoS;
+use mqtt::TopicFilter;
+use mqtt::packet::{Subscription, Will};
+use mqtt::session::{Delivery, InFlight, Origin, Session, Step};
+
+use crate::auth::Identity;
+use crate::mailbox::Mailbox;
+use crate::node::Node;
+use crate::replay::Replay;
+use crate::session_record::{
+    SavedInFlight, SavedStep, SavedSubscription, SavedWill, SessionRecord,
+};
+use crate::sessions::{Claim, now_ms};
+use crate::share::Share;
+use crate::subscriptions::ConnectionId;
+
+pub(crate) struct Client {
+    pub(crate) id: ConnectionId,
+    pub(crate) identity: Arc<Identity>,
+    /// The session is this connection's alone.
+    pub(crate) claim: Claim,
+    pub(crate) subscriptions: BTreeMap<TopicFilter, Made>,
+}
+
+/// A subscription that was made.
+pub(crate) struct Made {
+    pub(crate) saved: SavedSubscription,
+    pub(crate) replay: Option<Arc<Replay>>,
+    pub(crate) share: Option<Arc<Share>>,
+}
+
+impl Client {
+    /// The session's record as it is now. `will`: what is to be published, and when, if the connection is over.
+    pub(crate) fn record(
+        &self,
+        node: &Node,
+        session: &Session,
+        mailbox: &Mailbox,
+        ready: &VecDeque<Delivery>,
+        end: Option<&End>,
+    ) -> SessionRecord {
+        let saved = session.saved();
+        let will = match end {
+            None => session.will().map(SavedWill::new),
+            Some(end) => end.will.as_ref().map(|will| {
+                let mut saved = SavedWill::new(will);
+                saved.due_ms = Some(end.left_ms + u64::from(saved.delay_s) * 1000);
+                saved
+            }),
+        };
+        let kafka_topics = node.kafka_topics(self.subscriptions.keys());
+        SessionRecord {
+            node: node.name.clone(),
+            connected: end.is_none(),
+            left_ms: end.map_or(0, |end| end.left_ms),
+            expiry_s: session.session_expiry_s(),
+            subscriptions: self
+                .subscriptions
+                .values()
+                .map(|made| made.saved.clone())
+                .collect(),
+            positions: node
+                .positions(kafka_topics, mailbox, ready)
+                .into_iter()
+                .map(|(name, positions)| (name.to_owned(), positions))
+                .collect(),
+            in_flight: saved
+                .in_flight
+                .iter()
+                .filter_map(|known| save_in_flight(node, known))
+                .collect(),
+            received: saved.received.iter().map(|id| id.get()).collect(),
+            will,
+        }
+    }
+}
+
+/// How a connection ended, for the session that stays.
+pub(crate) struct End {
+    pub(crate) left_ms: u64,
+    pub(crate) will: Option<Box<Will>>,
+}
+
+impl End {
+    pub(crate) fn now(will: Option<Box<Will>>) -> Self {
+        Self {
+            left_ms: now_ms(),
+            will,
+        }
+    }
+}
+
+/// `None` for a message that is in no log: it can't be sent again.
+fn save_in_flight(node: &Node, known: &InFlight) -> Option<SavedInFlight> {
+    let origin = known.origin?;
+    let (kafka_topic, partition) = node.logs.name(origin.log);
+    Some(SavedInFlight {
+        packet_id: known.packet_id.get(),
+        step: match known.step {
+            Step::Ack => SavedStep::Ack,
+            Step::Rec => SavedStep::Rec,
+            Step::Comp => SavedStep::Comp,
+        },
+        qos: known.qos as u8,
+        retain: known.retain,
+        subscription_ids: known.subscription_ids.clone(),
+        kafka_topic: kafka_topic.to_string(),
+        partition,
+        offset: origin.offset,
+    })
+}
+
+/// The way back of `save_in_flight`; `None` for a Kafka topic that no rule names any more.
+pub(crate) fn load_in_flight(node: &Node, saved: &SavedInFlight) -> Option<InFlight> {
+    Some(InFlight {
+        packet_id: PacketId::try_from(saved.packet_id).ok()?,
+        origin: Some(Origin {
+            log: node.logs.number(&saved.kafka_topic, saved.partition)?,
+            offset: saved.offset,
+        }),
+        qos: QoS::try_from(saved.qos).ok()?,
+        retain: saved.retain,
+        subscription_ids: saved.subscription_ids.clone(),
+        step: match saved.step {
+            SavedStep::Ack => Step::Ack,
+            SavedStep::Rec => Step::Rec,
+            SavedStep::Comp => Step::Comp,
+        },
+        share: 0,
+    })
+}
+
+impl Made {
+    pub(crate) fn new(
+        subscription: &Subscription,
+        id: Option<u32>,
+        shows_source: bool,
+        replay: Option<Arc<Replay>>,
+        share: Option<Arc<Share>>,
+    ) -> Self {
+        Self {
+            saved: SavedSubscription::new(subscription, id, shows_source),
+            replay,
+            share,
+        }
+    }
+}
