@@ -124,7 +124,12 @@ async fn catch_up(
             "counted what kafka holds"
         );
     }
-    let tail = Tail::start(settings, "positions", move |record| feed.handle(&record))?;
+    let tail = Tail::start(
+        settings,
+        "positions",
+        move |record| feed.handle(&record),
+        || {},
+    )?;
     tail.follow(&config.updates_topic, Start::At(positions))
         .await?;
     Ok(tail)

@@ -1,6 +1,5 @@
 //! From CONNECT to CONNACK: who the client is, whether its session goes on, and what of that is stored first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -101,12 +100,7 @@ impl Connection {
             other => (None, other),
         };
         self.publish_old_will(resumed.as_ref().or(ended.as_ref()), resumed.is_some());
-        let mut client = Client {
-            id: node.new_id(),
-            identity: Arc::new(identity),
-            claim,
-            subscriptions: BTreeMap::new(),
-        };
+        let mut client = Client::new(node.new_id(), identity, claim);
         let mut accepted = Accepted {
             assigned_client_id: connect
                 .client_id

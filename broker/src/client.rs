@@ -1,6 +1,6 @@
 //! A client that was let in: who it is, what it subscribes to, and what of that is stored.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use mqtt::PacketId;
@@ -26,6 +26,10 @@ pub(crate) struct Client {
     /// The session is this connection's alone.
     pub(crate) claim: Claim,
     pub(crate) subscriptions: BTreeMap<TopicFilter, Made>,
+    /// The Kafka topics that the subscriptions need; looked up when those change.
+    kafka_topics: BTreeSet<String>,
+    /// Some subscription has a reader of its own: it replays history, or is shared.
+    pub(crate) has_readers: bool,
 }
 
 /// A subscription that was made.
@@ -36,6 +40,36 @@ pub(crate) struct Made {
 }
 
 impl Client {
+    pub(crate) fn new(id: ConnectionId, identity: Identity, claim: Claim) -> Self {
+        Self {
+            id,
+            identity: Arc::new(identity),
+            claim,
+            subscriptions: BTreeMap::new(),
+            kafka_topics: BTreeSet::new(),
+            has_readers: false,
+        }
+    }
+
+    /// The subscriptions have changed.
+    pub(crate) fn subscriptions_changed(&mut self, node: &Node) {
+        self.kafka_topics = self
+            .subscriptions
+            .keys()
+            .flat_map(|filter| node.rules.kafka_topics_of(filter.as_str()))
+            .map(ToOwned::to_owned)
+            .collect();
+        self.has_readers = self
+            .subscriptions
+            .values()
+            .any(|made| made.replay.is_some() || made.share.is_some());
+    }
+
+    /// The Kafka topics that the subscriptions need.
+    pub(crate) fn kafka_topics(&self) -> impl Iterator<Item = &str> {
+        self.kafka_topics.iter().map(String::as_str)
+    }
+
     /// The session's record as it is now. `will`: what is to be published, and when, if the connection is over.
     pub(crate) fn record(
         &self,
@@ -54,7 +88,6 @@ impl Client {
                 saved
             }),
         };
-        let kafka_topics = node.kafka_topics(self.subscriptions.keys());
         SessionRecord {
             node: node.name.clone(),
             connected: end.is_none(),
@@ -66,7 +99,7 @@ impl Client {
                 .map(|made| made.saved.clone())
                 .collect(),
             positions: node
-                .positions(kafka_topics, mailbox, ready)
+                .positions(self.kafka_topics(), mailbox, ready)
                 .into_iter()
                 .map(|(name, positions)| (name.to_owned(), positions))
                 .collect(),

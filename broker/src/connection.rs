@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mqtt::packet::{Publish, Will};
 use mqtt::session::{Delivery, Output, Session, Token};
 use mqtt::{QoS, ReasonCode};
@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     /// A revision of the session's state is on its way to Kafka.
     is_saving: bool,
     pub(crate) last_saved: Instant,
+    /// The time of this turn.
+    pub(crate) now: Instant,
     /// Messages at QoS 1 and 2 that were sent since the session was stored.
     sent_since_saved: u64,
     pub(crate) closed: Option<ReasonCode>,
@@ -76,14 +78,15 @@ impl Connection {
             paused: false,
             is_saving: false,
             last_saved: now,
+            now,
             sent_since_saved: 0,
             closed: None,
             will: None,
         }
     }
 
-    /// Serves the client until the connection ends.
-    pub(crate) async fn run(mut self) {
+    /// Serves the client until the connection ends; then it has to be finished.
+    pub(crate) async fn run(&mut self) {
         let mut timer = Timer::default();
         while self.closed.is_none() {
             self.take_events();
@@ -95,12 +98,12 @@ impl Connection {
                 self.session.handle_disconnected();
                 self.fulfil().await;
             }
+            self.node.metrics.add(self.session.take_stats());
             if self.closed.is_none() && !self.can_go_on() {
                 self.wait(&mut timer).await;
+                self.now = Instant::now();
             }
         }
-        drop(timer);
-        Box::pin(self.finish()).await;
     }
 
     /// Whether there is work that needs nothing from outside.
@@ -134,19 +137,13 @@ impl Connection {
         if let Some(reason) = close {
             self.close(reason);
         }
-        if self.mailbox.is_behind() || self.has_readers() {
+        let has_readers = self
+            .client
+            .as_ref()
+            .is_some_and(|client| client.has_readers);
+        if self.mailbox.is_behind() || has_readers {
             self.ask_for_sweeps();
         }
-    }
-
-    /// Whether a subscription replays history, or is shared: they have readers of their own.
-    fn has_readers(&self) -> bool {
-        self.client.as_ref().is_some_and(|client| {
-            client
-                .subscriptions
-                .values()
-                .any(|made| made.replay.is_some() || made.share.is_some())
-        })
     }
 
     fn close(&mut self, reason: ReasonCode) {
@@ -173,7 +170,7 @@ impl Connection {
     /// Packets that came before and had to wait.
     fn read_buffered(&mut self) {
         if self.stalled.is_none() && !self.buffer.is_empty() {
-            self.session.handle_bytes(Instant::now(), &mut self.buffer);
+            self.session.handle_bytes(self.now, &mut self.buffer);
             if self.buffer.is_empty() {
                 // An idle connection holds no buffer.
                 self.buffer = BytesMut::new();
@@ -183,21 +180,14 @@ impl Connection {
 
     pub(crate) async fn fulfil(&mut self) {
         while self.stalled.is_none() {
-            let Some(output) = self.session.poll_output() else {
-                break;
-            };
-            match output {
-                Output::Connect(connect) => Box::pin(self.connect(&connect)).await,
-                Output::Auth { .. } => self.session.close(ReasonCode::BAD_AUTHENTICATION_METHOD),
-                Output::Append { token, publish } => self.authorised_append(token, publish),
-                Output::Subscribe(subscribe) => Box::pin(self.subscribe(subscribe)).await,
-                Output::Unsubscribe { packet_id, filters } => {
-                    Box::pin(self.unsubscribe(packet_id, &filters)).await;
-                }
-                Output::Close { reason, will } => {
+            match self.session.poll_output() {
+                None => break,
+                Some(Output::Append { token, publish }) => self.authorised_append(token, publish),
+                Some(Output::Close { reason, will }) => {
                     self.closed = Some(reason);
                     self.will = will;
                 }
+                Some(other) => Box::pin(self.fulfil_rare(other)).await,
             }
         }
         // A client that is gone sends again what was never acknowledged. A message whose retained record is stored is
@@ -207,7 +197,21 @@ impl Connection {
             self.stalled = None;
             Box::pin(self.fulfil()).await;
         }
-        self.node.metrics.add(self.session.take_stats());
+    }
+
+    /// What a client does seldom: its future is large, and boxed.
+    async fn fulfil_rare(&mut self, output: Output) {
+        match output {
+            Output::Connect(connect) => self.connect(&connect).await,
+            Output::Auth { .. } => self.session.close(ReasonCode::BAD_AUTHENTICATION_METHOD),
+            Output::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            Output::Unsubscribe { packet_id, filters } => {
+                self.unsubscribe(packet_id, &filters).await;
+            }
+            Output::Append { .. } | Output::Close { .. } => {
+                unreachable!("fulfilled where it is taken")
+            }
+        }
     }
 
     fn authorised_append(&mut self, token: Option<Token>, publish: Publish) {
@@ -262,7 +266,7 @@ impl Connection {
     }
 
     fn deliver(&mut self) {
-        let now = Instant::now();
+        let now = self.now;
         while self.session.transmit().len() < BATCH_BYTES && self.can_go_on() {
             let next = self.retained.pop_front().or_else(|| self.ready.pop_front());
             if let Some(delivery) = next {
@@ -272,7 +276,6 @@ impl Connection {
                 self.session.handle_delivery(now, &delivery);
             }
         }
-        self.node.metrics.add(self.session.take_stats());
         let in_flight = usize::from(self.node.limits.in_flight_max) - self.session.delivery_room();
         self.mailbox.set_in_flight(in_flight + self.ready.len());
     }
@@ -292,7 +295,7 @@ impl Connection {
         };
         let record = client.record(&self.node, &self.session, &self.mailbox, &self.ready, None);
         self.is_saving = true;
-        self.last_saved = Instant::now();
+        self.last_saved = self.now;
         self.sent_since_saved = 0;
         let mailbox = Arc::clone(&self.mailbox);
         let revision = wanted.unwrap_or(0);
@@ -317,9 +320,17 @@ impl Connection {
         if self.session.transmit().is_empty() {
             return Ok(());
         }
-        let bytes = std::mem::take(self.session.transmit()).freeze();
+        let mut bytes = std::mem::take(self.session.transmit()).freeze();
         self.node.metrics.sent_bytes.inc_by(bytes.len() as u64);
         self.node.metrics.writes.inc();
+        // Nearly always the system takes all of it at once.
+        if self.transport.try_write(&mut bytes)? {
+            return Ok(());
+        }
+        Box::pin(self.send_slowly(bytes)).await
+    }
+
+    async fn send_slowly(&mut self, bytes: Bytes) -> io::Result<()> {
         let mailbox = Arc::clone(&self.mailbox);
         // A client that takes nothing must not hold up the one that takes over its session.
         let shall_end = async {

@@ -148,6 +148,10 @@ impl Cursors {
             Some(begun) => begun <= swept_to,
         };
         if reached {
+            if is_end {
+                // A place beyond the end is of a log that was cut off or made anew: what comes next is wanted.
+                cursor.next = cursor.next.min(swept_to);
+            }
             cursor.state = State::Ahead;
         }
         reached
@@ -233,6 +237,12 @@ mod tests {
         let tail = Progress::at(10);
         assert!(!cursors.join(3, 8, false, &tail));
         assert!(cursors.join(3, 8, true, &tail));
+        // A place beyond the end of the log, which was made anew.
+        cursors.leave(3, 100);
+        cursors.ask();
+        cursors.admitted(3);
+        assert!(cursors.join(3, 8, true, &tail));
+        assert!(cursors.wants_live(at(10)));
         // A tail that has begun records which the sweep has not brought is not joined at an end seen earlier.
         cursors.leave(3, 5);
         cursors.ask();

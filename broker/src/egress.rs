@@ -6,9 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka::Record;
 use mqtt::session::Message;
+use parking_lot::Mutex;
 
 use crate::logs::Logs;
-use crate::mailbox::Swept;
+use crate::mailbox::{Bells, Swept};
 use crate::metrics::Metrics;
 use crate::retained::Retained;
 use crate::routed::Routed;
@@ -21,6 +22,8 @@ pub(crate) struct Egress {
     pub(crate) retained_topic: String,
     pub(crate) retained: Retained,
     pub(crate) subscriptions: Subscriptions,
+    /// Of the batch that is being worked off.
+    pub(crate) bells: Mutex<Bells>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -44,6 +47,11 @@ impl Egress {
         let age_ms = (now_ms - record.timestamp_ms).max(0);
         metrics.kafka_to_broker.observe(age_ms as f64 / 1000.0);
         self.handle(record, true);
+    }
+
+    /// The records that had come together are delivered: their receivers are told.
+    pub(crate) fn ring(&self) {
+        self.bells.lock().ring();
     }
 
     /// A record of a sweep: who is behind gets it.
@@ -98,7 +106,7 @@ impl Egress {
             self.metrics.retained.set(self.retained.len() as i64);
         }
         if is_live && rule.is_some() {
-            self.subscriptions.route(&routed);
+            self.subscriptions.route(&routed, &mut self.bells.lock());
         }
     }
 }

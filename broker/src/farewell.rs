@@ -14,7 +14,7 @@ use crate::session_record::SessionRecord;
 use crate::share::Share;
 
 impl Connection {
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(&mut self) {
         let reason = self.closed.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
         if let Some(violation) = self.session.violation() {
             let client_id = self.client.as_ref().map(|c| c.identity.client_id.as_str());

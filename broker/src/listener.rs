@@ -57,8 +57,11 @@ pub(crate) async fn accept(
         };
         let (node, connections) = (Arc::clone(&node), tasks.clone());
         tasks.spawn(async move {
-            if let Some(transport) = open(stream, protocol, &node).await {
-                Connection::new(node, connections, transport).run().await;
+            // Boxed: a connection waits most of its time, and then only what it waits for should take memory.
+            if let Some(transport) = Box::pin(open(stream, protocol, &node)).await {
+                let mut connection = Box::new(Connection::new(node, connections, transport));
+                connection.run().await;
+                Box::pin(connection.finish()).await;
             }
             drop(permit);
         });

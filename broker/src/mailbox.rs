@@ -16,6 +16,19 @@ use crate::metrics::Metrics;
 /// Kafka's answer about one message.
 pub(crate) type Appended = Result<(), ReasonCode>;
 
+/// Mailboxes that got messages while a batch of records was worked off: their bells ring when it is done, so that what
+/// came together leaves together.
+#[derive(Default)]
+pub(crate) struct Bells(Vec<Arc<Mailbox>>);
+
+impl Bells {
+    pub(crate) fn ring(&mut self) {
+        for mailbox in self.0.drain(..) {
+            mailbox.bell.notify_one();
+        }
+    }
+}
+
 /// How much may wait for one client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -28,6 +41,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Mailbox {
     inner: Mutex<Contents>,
     bell: Notify,
+    /// There is something that the driver has not taken: looked at without the lock.
+    has_news: AtomicBool,
     /// There is a cursor that is behind: looked at without the lock, since almost nobody has one.
     is_behind: AtomicBool,
     /// Messages that the driver has taken and the client has not acknowledged.
@@ -73,6 +88,7 @@ impl Mailbox {
         Self {
             inner: Mutex::default(),
             bell: Notify::new(),
+            has_news: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             bounds,
@@ -83,23 +99,23 @@ impl Mailbox {
     /// Kafka has answered about a publish.
     pub(crate) fn appended(&self, token: Token, result: Appended) {
         self.inner.lock().appended.push((token, result));
-        self.bell.notify_one();
+        self.ring();
     }
 
     /// Kafka has answered about a retained record.
     pub(crate) fn retained_stored(&self, result: Appended) {
         self.inner.lock().retained_stored = Some(result);
-        self.bell.notify_one();
+        self.ring();
     }
 
     /// Kafka has the session's state.
     pub(crate) fn saved(&self, revision: u64) {
         self.inner.lock().saved = Some(revision);
-        self.bell.notify_one();
+        self.ring();
     }
 
     /// A message from the tail.
-    pub(crate) fn deliver(&self, delivery: Delivery) {
+    pub(crate) fn deliver(self: &Arc<Self>, delivery: Delivery, bells: &mut Bells) {
         let mut inner = self.inner.lock();
         if inner.close.is_some() {
             return;
@@ -125,7 +141,9 @@ impl Mailbox {
             return;
         }
         drop(inner);
-        self.bell.notify_one();
+        if !self.has_news.swap(true, Ordering::SeqCst) {
+            bells.0.push(Arc::clone(self));
+        }
     }
 
     /// A message from a sweep, for the session's own cursors.
@@ -147,7 +165,7 @@ impl Mailbox {
         inner.push(delivery);
         inner.cursors.swept(origin.log, origin.offset + 1);
         drop(inner);
-        self.bell.notify_one();
+        self.ring();
         Swept::Done
     }
 
@@ -163,14 +181,14 @@ impl Mailbox {
         }
         inner.push(delivery);
         drop(inner);
-        self.bell.notify_one();
+        self.ring();
         Swept::Done
     }
 
     /// A message that is taken without room, too.
     pub(crate) fn force(&self, delivery: Delivery) {
         self.inner.lock().push(delivery);
-        self.bell.notify_one();
+        self.ring();
     }
 
     /// Whether half of the room is free, so that a sweep is worth it.
@@ -242,7 +260,7 @@ impl Mailbox {
     /// See [`Cursors::dropped`].
     pub(crate) fn dropped(&self, log: u32, only_full: bool) -> bool {
         let dropped = self.inner.lock().cursors.dropped(log, only_full);
-        self.bell.notify_one();
+        self.ring();
         dropped
     }
 
@@ -261,7 +279,7 @@ impl Mailbox {
     /// The connection shall end.
     pub(crate) fn close(&self, reason: ReasonCode) {
         self.inner.lock().close.get_or_insert(reason);
-        self.bell.notify_one();
+        self.ring();
     }
 
     /// Whether the connection shall end.
@@ -272,6 +290,9 @@ impl Mailbox {
     /// Takes everything but the messages; those only when `with_deliveries`, so that what the driver has not worked off
     /// stays counted here.
     pub(crate) fn take(&self, with_deliveries: bool) -> Contents {
+        if !self.has_news.swap(false, Ordering::SeqCst) {
+            return Contents::default();
+        }
         let mut inner = self.inner.lock();
         let mut taken = Contents {
             appended: std::mem::take(&mut inner.appended),
@@ -283,6 +304,8 @@ impl Mailbox {
         if with_deliveries {
             taken.deliveries = std::mem::take(&mut inner.deliveries);
             inner.bytes = 0;
+        } else if !inner.deliveries.is_empty() {
+            self.has_news.store(true, Ordering::SeqCst);
         }
         taken
     }
@@ -292,8 +315,9 @@ impl Mailbox {
         self.bell.notified().await;
     }
 
-    /// Makes the next wait for the bell short.
+    /// Wakes the driver, or makes its next wait for the bell short.
     pub(crate) fn ring(&self) {
+        self.has_news.store(true, Ordering::SeqCst);
         self.bell.notify_one();
     }
 }

@@ -1,6 +1,6 @@
 //! What the connections of one node share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -62,17 +62,6 @@ pub(crate) struct NodeSettings {
 impl Node {
     pub(crate) fn new_id(&self) -> ConnectionId {
         self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The Kafka topics that have to be read for filters.
-    pub(crate) fn kafka_topics<'a>(
-        &self,
-        filters: impl IntoIterator<Item = &'a TopicFilter>,
-    ) -> BTreeSet<&str> {
-        filters
-            .into_iter()
-            .flat_map(|filter| self.rules.kafka_topics_of(filter.as_str()))
-            .collect()
     }
 
     /// From where a session wants each of `kafka_topics` again: by topic, a position for each partition. `ready` is what

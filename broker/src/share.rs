@@ -15,7 +15,7 @@ use mqtt::{QoS, TopicFilter};
 use parking_lot::{Mutex, RwLock};
 
 use crate::cursors::Cursors;
-use crate::mailbox::{Mailbox, Swept};
+use crate::mailbox::{Bells, Mailbox, Swept};
 use crate::routed::Routed;
 use crate::subscriptions::{ConnectionId, Subscriber, delivery};
 
@@ -78,8 +78,8 @@ impl Shares {
         }
     }
 
-    pub(crate) fn route(&self, routed: &Routed<'_>) {
-        self.each_group(routed, |share| share.tail(routed));
+    pub(crate) fn route(&self, routed: &Routed<'_>, bells: &mut Bells) {
+        self.each_group(routed, |share| share.tail(routed, bells));
     }
 
     pub(crate) fn sweep(&self, routed: &Routed<'_>) -> Swept {
@@ -149,7 +149,7 @@ impl Share {
         }
     }
 
-    fn tail(&self, routed: &Routed<'_>) {
+    fn tail(&self, routed: &Routed<'_>, bells: &mut Bells) {
         let mut inner = self.inner.lock();
         let origin = routed.origin();
         if inner.members.is_empty()
@@ -160,7 +160,9 @@ impl Share {
         let Some(message) = routed.message() else {
             return;
         };
-        if inner.give(message, routed.source(), self.number).is_none()
+        if inner
+            .give(message, routed.source(), self.number, bells)
+            .is_none()
             && let Some(origin) = origin
         {
             inner.cursors.leave(origin.log, origin.offset);
@@ -180,7 +182,10 @@ impl Share {
         let Some(message) = routed.message() else {
             return Swept::Done;
         };
-        if inner.give(message, routed.source(), self.number).is_none() {
+        let mut bells = Bells::default();
+        let given = inner.give(message, routed.source(), self.number, &mut bells);
+        bells.ring();
+        if given.is_none() {
             inner.cursors.is_full(origin.log);
             return Swept::Full;
         }
@@ -236,7 +241,7 @@ impl Inner {
         message: &Arc<Message>,
         source: Option<Extra>,
         number: u32,
-    ) -> Option<(&Mailbox, Delivery)> {
+    ) -> Option<(&Arc<Mailbox>, Delivery)> {
         self.turn = self.turn.wrapping_add(1);
         let count = self.members.len().max(1);
         let start = self.turn % count;
@@ -252,10 +257,16 @@ impl Inner {
 
     /// Gives a message to a member; `None` when none has room. A QoS 0 message that finds no room is dropped by the
     /// mailbox, which counts it.
-    fn give(&mut self, message: &Arc<Message>, source: Option<Extra>, number: u32) -> Option<()> {
+    fn give(
+        &mut self,
+        message: &Arc<Message>,
+        source: Option<Extra>,
+        number: u32,
+        bells: &mut Bells,
+    ) -> Option<()> {
         let (mailbox, delivery) = self.choose(message, source, number)?;
         if delivery.qos == QoS::AtMostOnce {
-            mailbox.deliver(delivery);
+            mailbox.deliver(delivery, bells);
             return Some(());
         }
         (mailbox.offer(delivery) == Swept::Done).then_some(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use kafka::{Ends, Fetched, Lookup, Position, Producer, Start, Tail};
 use mqtt::ReasonCode;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use service::{Settings, Shutdown, admin};
 use tokio::sync::Semaphore;
@@ -36,7 +37,7 @@ const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often Kafka is asked whether it is there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long connections may take to end when the node is taken down.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(1500);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long Kafka may take to acknowledge what is left then.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -212,12 +213,16 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
         retained_topic: config.retained_messages_topic.clone(),
         retained: Retained::default(),
         subscriptions: Subscriptions::default(),
+        bells: Mutex::default(),
         metrics: Arc::clone(&metrics),
     });
-    let tail = Arc::new(Tail::start(&kafka, "kafka-tail", {
-        let egress = Arc::clone(&egress);
-        move |record| egress.deliver(&record)
-    })?);
+    let (deliver, ring) = (Arc::clone(&egress), Arc::clone(&egress));
+    let tail = Arc::new(Tail::start(
+        &kafka,
+        "kafka-tail",
+        move |record| deliver.deliver(&record),
+        move || ring.ring(),
+    )?);
     metrics.add_fetched("tail", tail.fetched());
     let mut needed = HashMap::new();
     for kafka_topic in stores(&rules, &config.retained_messages_topic) {

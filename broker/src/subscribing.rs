@@ -36,6 +36,7 @@ impl Connection {
                 }
             });
         }
+        client.subscriptions_changed(&self.node);
         self.client = Some(client);
         self.store_subscriptions().await;
         self.retained.append(&mut retained);
@@ -261,7 +262,8 @@ impl Connection {
         }
         node.count_subscriptions();
         // Who has missed nothing needs no sweep.
-        for kafka_topic in node.kafka_topics(client.subscriptions.keys()) {
+        client.subscriptions_changed(node);
+        for kafka_topic in client.kafka_topics() {
             node.tail.progress(kafka_topic, |all| {
                 for (partition, tail) in all.iter().enumerate() {
                     if let Some(log) = node.logs.number(kafka_topic, partition as i32) {
@@ -304,6 +306,7 @@ impl Connection {
                 false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
             });
         }
+        client.subscriptions_changed(&self.node);
         self.client = Some(client);
         self.store_subscriptions().await;
         self.session.handle_unsubscribed(packet_id, reasons);

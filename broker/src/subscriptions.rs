@@ -8,7 +8,7 @@ use mqtt::session::{Delivery, Extra, Message};
 use mqtt::{QoS, TopicFilter};
 use parking_lot::RwLock;
 
-use crate::mailbox::{Mailbox, Source, Swept};
+use crate::mailbox::{Bells, Mailbox, Source, Swept};
 use crate::replay::Replay;
 use crate::routed::Routed;
 use crate::share::Shares;
@@ -57,10 +57,10 @@ impl Subscriptions {
     }
 
     /// Gives a message of the tail to all who want it.
-    pub(crate) fn route(&self, routed: &Routed<'_>) {
-        self.shares.route(routed);
+    pub(crate) fn route(&self, routed: &Routed<'_>, bells: &mut Bells) {
+        self.shares.route(routed, bells);
         self.each_client(routed, Source::Tail, |mailbox, delivery, _| {
-            mailbox.deliver(delivery);
+            mailbox.deliver(delivery, bells);
         });
     }
 
@@ -85,7 +85,7 @@ impl Subscriptions {
         &self,
         routed: &Routed<'_>,
         from: Source,
-        mut give: impl FnMut(&Mailbox, Delivery, Option<&Replay>),
+        mut give: impl FnMut(&Arc<Mailbox>, Delivery, Option<&Replay>),
     ) {
         let tree = self.tree.read();
         let mut matched: Vec<(ConnectionId, &Subscriber)> = Vec::new();

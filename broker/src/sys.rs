@@ -10,6 +10,7 @@ use mqtt::session::Message;
 use mqtt::{QoS, TopicName};
 use service::Shutdown;
 
+use crate::mailbox::Bells;
 use crate::node::Node;
 use crate::routed::Routed;
 
@@ -66,5 +67,9 @@ fn publish(node: &Node, name: &str, value: String) {
         None,
     ));
     node.egress.retained.keep(Arc::clone(&message));
-    node.egress.subscriptions.route(&Routed::made(&message));
+    let mut bells = Bells::default();
+    node.egress
+        .subscriptions
+        .route(&Routed::made(&message), &mut bells);
+    bells.ring();
 }

@@ -1,10 +1,14 @@
 //! Bytes over TCP or WebSocket.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -12,8 +16,13 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// What one read takes at most: enough for a batch of packets, small enough not to matter per connection.
-const READ_BYTES: usize = 16 * 1024;
+/// What one read takes at most: enough for a batch of packets.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Bytes are read into this and copied out, so that a connection holds no more memory than what has come.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
 
 /// One client's connection.
 pub(crate) enum Transport {
@@ -34,15 +43,18 @@ impl Transport {
     /// Appends what has come to `buffer`; 0 when the client has left. May be cancelled without losing bytes.
     pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => loop {
-                // An idle connection holds no buffer: room is made only when there is something to read.
-                stream.readable().await?;
-                buffer.reserve(READ_BYTES);
-                match stream.try_read_buf(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    other => return other,
-                }
-            },
+            // A read that does not fill its buffer tells the runtime that there is no more: no second call finds that out.
+            Self::Tcp(stream) => {
+                poll_fn(|context| {
+                    SCRATCH.with_borrow_mut(|scratch| {
+                        let mut read = ReadBuf::new(scratch);
+                        ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+                        buffer.extend_from_slice(read.filled());
+                        Poll::Ready(Ok(read.filled().len()))
+                    })
+                })
+                .await
+            }
             Self::WebSocket(socket) => loop {
                 match socket.next().await {
                     // [MQTT-6.0.0-2] Packets and messages have no common borders.
@@ -60,6 +72,21 @@ impl Transport {
                     Some(Err(error)) => return Err(io::Error::other(error)),
                 }
             },
+        }
+    }
+
+    /// Sends what can be sent without waiting, and takes it out of `bytes`; returns whether that was all.
+    pub(crate) fn try_write(&mut self, bytes: &mut Bytes) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => {
+                match stream.try_write(bytes) {
+                    Ok(count) => bytes.advance(count),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(bytes.is_empty())
+            }
+            Self::WebSocket(_) => Ok(false),
         }
     }
 

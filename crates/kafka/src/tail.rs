@@ -18,6 +18,9 @@ use crate::{Bounds, Ends, Error, Fetched, Position, Record, Settings};
 /// How long a call about one topic (partitions, end offsets) may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After so many records at most `on_batch` is called, however many more are there. A guess.
+const BATCH_MAX: u32 = 128;
+
 /// Where to start following a topic.
 #[derive(Clone, Debug)]
 pub enum Start {
@@ -41,7 +44,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Starts the thread; `on_record` runs on it.
+    /// Starts the thread; `on_record` runs on it for each record, and `on_batch` after those that had come together.
     ///
     /// # Errors
     /// A user's setting that librdkafka does not take, or no thread can be started.
@@ -49,6 +52,7 @@ impl Tail {
         settings: &Settings,
         name: &str,
         on_record: impl FnMut(Record) + Send + 'static,
+        on_batch: impl FnMut() + Send + 'static,
     ) -> Result<Self, Error> {
         let fetched = Fetched::default();
         let consumer: BaseConsumer<Quiet> = settings
@@ -77,7 +81,7 @@ impl Tail {
                     Arc::clone(&positions),
                     Arc::clone(&stop),
                 );
-                move || poll(&consumer, &positions, &stop, on_record)
+                move || poll(&consumer, &positions, &stop, on_record, on_batch)
             })
             .map_err(|error| Error::Setting {
                 name: "threads".into(),
@@ -192,12 +196,25 @@ fn poll(
     positions: &Positions,
     stop: &AtomicBool,
     mut on_record: impl FnMut(Record),
+    mut on_batch: impl FnMut(),
 ) {
+    // Records since the last call of `on_batch`.
+    let mut batch = 0;
     let mut known: HashMap<String, Arc<Followed>> = HashMap::new();
     let mut generation = 0;
     while !stop.load(Ordering::Relaxed) {
-        match consumer.poll(Duration::from_millis(100)) {
+        let wait = match batch {
+            0 => Duration::from_millis(100),
+            _ => Duration::ZERO,
+        };
+        let polled = consumer.poll(wait);
+        if batch == BATCH_MAX || (batch > 0 && polled.is_none()) {
+            batch = 0;
+            on_batch();
+        }
+        match polled {
             Some(Ok(message)) => {
+                batch += 1;
                 let current = positions.generation.load(Ordering::SeqCst);
                 if current != generation {
                     generation = current;

@@ -110,11 +110,11 @@ async fn records_are_looked_up_in_the_order_asked_for_and_missing_ones_are_none(
 async fn a_tail_says_how_far_it_is_before_and_after_each_record() {
     let (server, _dir, settings) = kafka().await;
     let (seen, mut offsets) = tokio::sync::mpsc::unbounded_channel();
-    let tail = Tail::start(&settings, "tail", move |record| {
+    let on_record = move |record: kafka::Record| {
         // The test ends before the tail does.
         let _ended = seen.send(record.offset);
-    })
-    .unwrap();
+    };
+    let tail = Tail::start(&settings, "tail", on_record, || {}).unwrap();
     assert!(tail.progress("t", |_| ()).is_none());
     tail.follow("t", Start::End).await.unwrap();
     let now = || {

@@ -77,9 +77,15 @@ impl Session {
 
     /// The driver lets the client in.
     pub fn handle_accepted(&mut self, now: Instant, accepted: Accepted) {
-        let State::Deciding(connect) = std::mem::replace(&mut self.state, State::Up) else {
-            return;
+        let connect = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Deciding(connect) => connect,
+            other => {
+                // The client left while the driver decided.
+                self.state = other;
+                return;
+            }
         };
+        self.state = State::Up;
         self.last_received = now;
         let keep_alive_s = self.keep_alive_s(&connect);
         self.keep_alive = (keep_alive_s > 0).then(|| Duration::from_secs(keep_alive_s.into()));

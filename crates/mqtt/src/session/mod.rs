@@ -265,7 +265,12 @@ impl Session {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() && self.outputs.capacity() > 0 {
+            // An idle connection holds no memory for what it may have to do.
+            self.outputs = VecDeque::new();
+        }
+        next
     }
 
     /// Bytes to send; the driver takes them out.
