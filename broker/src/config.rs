@@ -12,7 +12,7 @@ use service::{BadSetting, Settings};
 
 use crate::acl::Acl;
 use crate::auth::Users;
-use crate::rules::{RuleConfig, Rules, from_lists};
+use crate::rules::{Lists, RuleConfig, Rules};
 
 /// An MQTT broker that keeps everything in Kafka.
 #[derive(Clone, Debug, Parser)]
@@ -64,6 +64,10 @@ pub struct Config {
     /// Rules as a list of kafkaTopic:prefix/; the key is what follows the prefix
     #[arg(long, env = "KAFKA_MESSAGES_TOPICS_PREFIXES", default_value = "")]
     pub kafka_messages_topics_prefixes: String,
+    /// Keys as a list of mqttFilter:key, with $1 in the key for the first + of the filter, as in foo/+/bar/+:$1_$2;
+    /// for topics of the patterns and of the default topic
+    #[arg(long, env = "KAFKA_MQTT_TOPIC_TO_MESSAGE_KEY", default_value = "")]
+    pub kafka_mqtt_topic_to_message_key: String,
     /// Create Kafka topics that are not there
     #[arg(long, env = "KAFKA_CREATE_TOPICS", action = ArgAction::Set, default_value_t = true)]
     pub kafka_create_topics: bool,
@@ -209,10 +213,13 @@ impl Ready {
         } = settings;
         let file = file.map_or_else(|| "the config file".into(), |f| f.display().to_string());
         let mut written = topic_rules(&tables, &file)?;
-        written.extend(from_lists(
-            &config.kafka_messages_topics_patterns,
-            &config.kafka_messages_topics_prefixes,
-        )?);
+        let lists = Lists {
+            patterns: &config.kafka_messages_topics_patterns,
+            prefixes: &config.kafka_messages_topics_prefixes,
+            keys: &config.kafka_mqtt_topic_to_message_key,
+            default_topic: &config.kafka_messages_default_topic,
+        };
+        written.extend(lists.rules()?);
         let rules = Rules::new(&written, &config.kafka_messages_default_topic)?;
         let users = Users::load(
             config.users_file_path.as_deref(),

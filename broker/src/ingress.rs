@@ -69,8 +69,8 @@ impl Ingress {
     /// The first record of a publish.
     pub(crate) fn first_part(&self, publish: &Publish) -> Part {
         let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
-        let own_store = |(rule, _): (&crate::rules::Rule, String)| rule.retain == Retain::Latest;
-        if publish.retain && !self.rules.to_kafka(topic).is_some_and(own_store) {
+        let rule = || self.rules.to_kafka(topic).map(|(rule, _)| rule);
+        if publish.retain && !rule().is_some_and(|rule| rule.retain == Retain::Latest) {
             Part::Retained
         } else {
             Part::Message
@@ -94,7 +94,7 @@ impl Ingress {
         }
         let (kafka_topic, key) = match part {
             Part::Retained => (self.retained_topic.as_str(), topic),
-            Part::Message => (rule.kafka_topic.as_str(), key.as_str()),
+            Part::Message => (rule.kafka_topic.as_str(), &*key),
         };
         let headers = record::headers(publish, client_id);
         let headers: Vec<(&str, &[u8])> = headers

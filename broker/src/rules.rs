@@ -3,81 +3,31 @@
 //! A rule's MQTT pattern has literal levels, named captures (`{company}` is one level, `{rest#}` the tail), or MQTT's own
 //! `+` and `#`. Its key template names every capture, so that key and rule give the MQTT topic back; without a template
 //! the key is the whole MQTT topic. The first rule that matches wins; the last one takes everything.
+//!
+//! A record is an MQTT topic's only under the very key that the topic is written with, so what is written can be read
+//! back, and an MQTT topic whose key would read as another's is refused. Both ways are taken for each message: what can
+//! be known beforehand (which rules overlap, which keys can be confused) is found out at the start.
 
+mod explain;
+mod key;
+mod lists;
 mod overlap;
 mod pattern;
+mod rule;
+mod shape;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
 use service::BadSetting;
 
+pub(crate) use lists::Lists;
 pub(crate) use overlap::{covers, overlaps};
-use pattern::{KeyTemplate, Pattern};
+use pattern::Values;
+pub(crate) use rule::{Direction, Retain, Rule, RuleConfig};
 
-/// One `[[topic]]` as it is written.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RuleConfig {
-    /// MQTT pattern.
-    pub(crate) mqtt: String,
-    /// Kafka topic.
-    pub(crate) kafka: String,
-    /// Key template; left out: the whole MQTT topic.
-    pub(crate) key: Option<String>,
-    /// Where retained messages of these topics are kept.
-    #[serde(default)]
-    pub(crate) retain: Retain,
-    /// Which ways messages go.
-    #[serde(default)]
-    pub(crate) direction: Direction,
-    /// Partitions, when the broker has to create the Kafka topic.
-    pub(crate) partitions: Option<i32>,
-    /// Retention in seconds, when the broker has to create the Kafka topic; `retain = "latest"` makes it compacted.
-    pub(crate) retention_s: Option<u64>,
-}
-
-/// Where retained messages are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Retain {
-    /// In the broker's own topic of retained messages.
-    #[default]
-    Topic,
-    /// The mapped Kafka topic itself is compacted: its newest record of each key is the retained message.
-    Latest,
-}
-
-/// Which ways messages go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Direction {
-    /// MQTT clients publish and subscribe.
-    #[default]
-    Both,
-    /// MQTT clients only publish.
-    ToKafka,
-    /// MQTT clients only subscribe.
-    FromKafka,
-}
-
-/// A rule that is checked and ready.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    /// Its Kafka topic.
-    pub(crate) kafka_topic: String,
-    /// Where retained messages are kept.
-    pub(crate) retain: Retain,
-    /// Which ways messages go.
-    pub(crate) direction: Direction,
-    /// Partitions, when the Kafka topic has to be created.
-    pub(crate) partitions: Option<i32>,
-    /// Retention in seconds, when the Kafka topic has to be created.
-    pub(crate) retention_s: Option<u64>,
-    pattern: Pattern,
-    /// `None`: the key is the whole MQTT topic.
-    key: Option<KeyTemplate>,
-}
+/// A level that stands for any: from Unicode's private use area, since no rule has it.
+const ANY_LEVEL: &str = "\u{e000}";
 
 /// All rules, in order; the last one takes what no other does.
 #[derive(Debug)]
@@ -97,15 +47,25 @@ impl Rules {
             .iter()
             .map(Rule::new)
             .collect::<Result<Vec<_>, _>>()?;
-        rules.push(Rule {
-            kafka_topic: default_topic.to_owned(),
-            retain: Retain::Topic,
-            direction: Direction::Both,
-            partitions: None,
-            retention_s: None,
-            pattern: Pattern::parse("#").map_err(BadSetting)?,
-            key: None,
-        });
+        rules.push(Rule::default_to(default_topic)?);
+        for at in 0..rules.len() {
+            let (before, rule) = (&rules[..at], &rules[at]);
+            let places = |fits: &dyn Fn(&Rule) -> bool| {
+                let all = before.iter().enumerate();
+                all.filter(|(_, other)| fits(other))
+                    .map(|(at, _)| at)
+                    .collect()
+            };
+            let earlier =
+                places(&|other| overlaps(other.pattern.as_filter(), rule.pattern.as_filter()));
+            let rivals = places(&|other| {
+                other.kafka_topic == rule.kafka_topic
+                    // Two rules without a key template: the topic itself says whose it is.
+                    && (other.key.is_some() || rule.key.is_some())
+                    && other.key_shape().may_meet(&rule.key_shape())
+            });
+            (rules[at].earlier, rules[at].rivals) = (earlier, rivals);
+        }
         let mut by_kafka_topic: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
             check_kafka_topic(&rule.kafka_topic)?;
@@ -122,10 +82,29 @@ impl Rules {
                 )));
             }
         }
-        Ok(Self {
+        let rules = Self {
             rules,
             by_kafka_topic,
-        })
+        };
+        rules.iter().try_for_each(|rule| rules.check_keys(rule))?;
+        Ok(rules)
+    }
+
+    /// Refuses a rule whose every key reads as another rule's: an example shows it. Keys that can be confused only
+    /// where a topic has certain characters are refused one by one, by [`Rules::to_kafka`].
+    fn check_keys(&self, rule: &Rule) -> Result<(), BadSetting> {
+        let example = rule.pattern.example(ANY_LEVEL);
+        let Some((owner, key)) = self.raw_key(&example) else {
+            return Ok(());
+        };
+        let other = rule.rivals.iter().find(|at| self.reads(**at, &key));
+        match other.map(|at| &self.rules[*at]) {
+            Some(other) if std::ptr::eq(owner, rule) => Err(BadSetting(format!(
+                "topic rule mqtt = \"{}\": its keys in kafka topic {} can't be told from those of mqtt = \"{}\"; give one of them another kafka topic or key",
+                rule.pattern, rule.kafka_topic, other.pattern
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// All rules, the default one last.
@@ -134,31 +113,53 @@ impl Rules {
     }
 
     /// The rule of an MQTT topic, and its key there; `None` when the key would not give the topic back.
-    pub(crate) fn to_kafka(&self, mqtt_topic: &str) -> Option<(&Rule, String)> {
-        self.rules.iter().find_map(|rule| {
-            let captures = rule.pattern.captures(mqtt_topic)?;
-            let key = match &rule.key {
-                None => mqtt_topic.to_owned(),
-                Some(template) => template.fill(&captures),
-            };
-            // Checked here and not by rules on characters: what cannot be read back is not written.
-            let reversible = rule.mqtt_topic(&key).as_deref() == Some(mqtt_topic);
-            Some(reversible.then_some((rule, key)))
-        })?
+    pub(crate) fn to_kafka<'t>(&self, mqtt_topic: &'t str) -> Option<(&Rule, Cow<'t, str>)> {
+        let (rule, values) = self.owner(mqtt_topic)?;
+        let key = rule.key_of(mqtt_topic, &values)?;
+        let is_taken = rule.rivals.iter().any(|rival| self.reads(*rival, &key));
+        (!is_taken).then_some((rule, key))
     }
 
-    /// The MQTT topic of a record, by the first rule of its Kafka topic that fits its key.
-    pub(crate) fn mqtt_topic_of(&self, kafka_topic: &str, key: &str) -> Option<(&Rule, String)> {
+    /// The MQTT topic of a record, by the first rule of its Kafka topic that takes its key.
+    pub(crate) fn mqtt_topic_of<'k>(
+        &self,
+        kafka_topic: &str,
+        key: &'k str,
+    ) -> Option<(&Rule, Cow<'k, str>)> {
         self.by_kafka_topic
             .get(kafka_topic)?
             .iter()
-            .map(|index| &self.rules[*index])
-            .find_map(|rule| {
-                let mqtt_topic = rule.mqtt_topic(key)?;
-                // An earlier rule may own that MQTT topic: then this record is not the one it speaks of.
-                let (owner, _) = self.to_kafka(&mqtt_topic)?;
-                std::ptr::eq(owner, rule).then_some((rule, mqtt_topic))
-            })
+            .find_map(|at| Some((&self.rules[*at], self.read(*at, key)?)))
+    }
+
+    /// The first rule that matches.
+    fn owner<'t>(&self, mqtt_topic: &'t str) -> Option<(&Rule, Values<'t>)> {
+        self.rules
+            .iter()
+            .find_map(|rule| Some((rule, rule.pattern.matches(mqtt_topic)?)))
+    }
+
+    /// The rule of an MQTT topic and the key it gives, whether or not that can be read back.
+    fn raw_key(&self, mqtt_topic: &str) -> Option<(&Rule, String)> {
+        let (rule, values) = self.owner(mqtt_topic)?;
+        let key = match &rule.key {
+            None => mqtt_topic.to_owned(),
+            Some(template) => template.fill(&values),
+        };
+        Some((rule, key))
+    }
+
+    /// The MQTT topic that a rule reads from a key, unless an earlier rule owns that topic: then the key is not the one
+    /// that the topic is written with.
+    fn read<'k>(&self, at: usize, key: &'k str) -> Option<Cow<'k, str>> {
+        let rule = &self.rules[at];
+        let mqtt_topic = rule.mqtt_topic(key)?;
+        let is_owned = |at: &usize| self.rules[*at].pattern.matches(&mqtt_topic).is_some();
+        (!rule.earlier.iter().any(is_owned)).then_some(mqtt_topic)
+    }
+
+    fn reads(&self, at: usize, key: &str) -> bool {
+        self.read(at, key).is_some()
     }
 
     /// Kafka topics that have to be read for a subscription, each once.
@@ -177,92 +178,6 @@ impl Rules {
     }
 }
 
-impl Rule {
-    fn new(written: &RuleConfig) -> Result<Self, BadSetting> {
-        let bad = |reason: String| {
-            BadSetting(format!("topic rule mqtt = \"{}\": {reason}", written.mqtt))
-        };
-        let pattern = Pattern::parse(&written.mqtt).map_err(bad)?;
-        let key = written
-            .key
-            .as_deref()
-            .map(|key| KeyTemplate::parse(key, &pattern))
-            .transpose()
-            .map_err(bad)?;
-        if written.partitions.is_some_and(|count| count < 1) {
-            return Err(bad("partitions must be at least 1".into()));
-        }
-        Ok(Self {
-            kafka_topic: written.kafka.clone(),
-            retain: written.retain,
-            direction: written.direction,
-            partitions: written.partitions,
-            retention_s: written.retention_s,
-            pattern,
-            key,
-        })
-    }
-
-    /// The MQTT topic of a key, if the key fits this rule.
-    fn mqtt_topic(&self, key: &str) -> Option<String> {
-        match &self.key {
-            None => self.pattern.captures(key).map(|_| key.to_owned()),
-            Some(template) => {
-                let topic = self.pattern.fill(&template.captures(key)?);
-                self.pattern.captures(&topic).map(|_| topic)
-            }
-        }
-    }
-
-    /// The rule as one line, for people.
-    pub(crate) fn describe(&self) -> String {
-        let key = self
-            .key
-            .as_ref()
-            .map_or_else(|| "the mqtt topic".to_owned(), ToString::to_string);
-        format!("{} <-> {} key {key}", self.pattern, self.kafka_topic)
-    }
-}
-
-/// Waterstream's lists: `kafkaTopic:mqttFilter` and `kafkaTopic:prefix/`, comma-separated; prefixes win over patterns.
-///
-/// # Errors
-/// Which entry has no colon.
-pub(crate) fn from_lists(patterns: &str, prefixes: &str) -> Result<Vec<RuleConfig>, BadSetting> {
-    let entries = |list: &str, name: &'static str| {
-        list.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(|entry| {
-                entry
-                    .split_once(':')
-                    .map(|(kafka, mqtt)| (kafka.trim().to_owned(), mqtt.trim().to_owned()))
-                    .ok_or_else(|| {
-                        BadSetting(format!("{name}: `{entry}` is not kafkaTopic:mqttTopic"))
-                    })
-            })
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let rule = |kafka, mqtt, key| RuleConfig {
-        mqtt,
-        kafka,
-        key,
-        retain: Retain::Topic,
-        direction: Direction::Both,
-        partitions: None,
-        retention_s: None,
-    };
-    let mut rules = Vec::new();
-    for (kafka, prefix) in entries(prefixes, "KAFKA_MESSAGES_TOPICS_PREFIXES")? {
-        let mqtt = format!("{}/{{rest#}}", prefix.trim_end_matches('/'));
-        rules.push(rule(kafka, mqtt, Some("{rest}".into())));
-    }
-    for (kafka, mqtt) in entries(patterns, "KAFKA_MESSAGES_TOPICS_PATTERNS")? {
-        rules.push(rule(kafka, mqtt, None));
-    }
-    Ok(rules)
-}
-
 /// Kafka's own rule for topic names.
 fn check_kafka_topic(name: &str) -> Result<(), BadSetting> {
     let fits = (1..=249).contains(&name.len())
@@ -279,5 +194,7 @@ fn check_kafka_topic(name: &str) -> Result<(), BadSetting> {
     }
 }
 
+#[cfg(test)]
+mod definition;
 #[cfg(test)]
 mod tests;

@@ -1,24 +1,32 @@
-//! MQTT patterns and key templates: text with captures, read both ways.
+//! MQTT patterns: literal levels, captures and wildcards, matched against a topic and filled back in.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use mqtt::TopicFilter;
 
-/// Values of captures by name.
-pub(super) type Captures = BTreeMap<String, String>;
+/// Captures of one pattern at most: so that their values fit an array. A guess that no real tree comes near.
+pub(super) const CAPTURES_MAX: usize = 16;
+
+/// What the captures of a pattern are in one topic or key, in the pattern's order; those that it has not are empty.
+pub(super) type Values<'t> = [&'t str; CAPTURES_MAX];
 
 #[derive(Debug)]
 pub(super) struct Pattern {
     written: String,
     /// The pattern as an MQTT filter: captures become wildcards.
     filter: String,
+    /// The literal levels in front, with the slash behind them unless `#` follows, which may take it or nothing.
+    prefix: String,
+    /// The levels behind, from the first that is no literal.
     levels: Vec<Level>,
+    starts_with_literal: bool,
+    names: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Level {
     Literal(String),
+    /// One level with a name.
     Capture(String),
     /// `+`: any one level, not named.
     Any,
@@ -28,36 +36,45 @@ enum Level {
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut levels = Vec::new();
-        let mut filter = Vec::new();
-        for level in text.split('/') {
-            let parsed = Level::parse(level)?;
-            filter.push(
-                match &parsed {
-                    Level::Literal(text) => text.as_str(),
-                    Level::Capture(_) | Level::Any => "+",
-                    Level::Tail(_) => "#",
-                }
-                .to_owned(),
-            );
-            levels.push(parsed);
-        }
-        let filter = filter.join("/");
+        let mut levels = text
+            .split('/')
+            .map(Level::parse)
+            .collect::<Result<Vec<_>, _>>()?;
+        let filter = levels
+            .iter()
+            .map(Level::as_filter)
+            .collect::<Vec<_>>()
+            .join("/");
         TopicFilter::new(&filter).map_err(|_| {
             "`#` and {name#} stand alone on the last level, `+` alone on its level".to_owned()
         })?;
-        let names: Vec<&str> = levels.iter().filter_map(Level::name).collect();
-        if names
-            .iter()
-            .enumerate()
-            .any(|(at, name)| names[..at].contains(name))
-        {
+        let names: Vec<String> = levels.iter().filter_map(Level::name).collect();
+        if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
             return Err("a capture's name stands twice".into());
+        }
+        if names.len() > CAPTURES_MAX {
+            return Err(format!("more than {CAPTURES_MAX} captures"));
+        }
+        let literals = levels
+            .iter()
+            .take_while(|level| matches!(level, Level::Literal(_)))
+            .count();
+        let behind = levels.split_off(literals);
+        let mut prefix = levels
+            .iter()
+            .map(Level::as_filter)
+            .collect::<Vec<_>>()
+            .join("/");
+        if literals > 0 && !matches!(behind.first(), None | Some(Level::Tail(None))) {
+            prefix.push('/');
         }
         Ok(Self {
             written: text.to_owned(),
             filter,
-            levels,
+            prefix,
+            levels: behind,
+            starts_with_literal: literals > 0,
+            names,
         })
     }
 
@@ -65,28 +82,47 @@ impl Pattern {
         &self.filter
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.levels.iter().filter_map(Level::name)
+    /// The captures' names, in order.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether every wildcard has a name.
+    pub(super) fn is_all_named(&self) -> bool {
+        !self
+            .levels
+            .iter()
+            .any(|level| matches!(level, Level::Any | Level::Tail(None)))
+    }
+
+    /// Whether the capture at this place in [`Pattern::names`] is the tail, the only one that may hold a `/`.
+    pub(super) fn is_tail(&self, at: usize) -> bool {
+        at + 1 == self.names.len() && matches!(self.levels.last(), Some(Level::Tail(Some(_))))
     }
 
     /// What the captures are in `mqtt_topic`; `None` when it does not match.
-    pub(super) fn captures(&self, mqtt_topic: &str) -> Option<Captures> {
-        let mut captures = Captures::new();
-        let mut rest = Some(mqtt_topic);
-        // [MQTT-4.7.2-1] holds for rules, too: a wildcard in front does not take `$…`.
-        if mqtt_topic.starts_with('$') && !matches!(self.levels.first(), Some(Level::Literal(_))) {
-            return None;
+    pub(super) fn matches<'t>(&self, mqtt_topic: &'t str) -> Option<Values<'t>> {
+        let rest = mqtt_topic.strip_prefix(self.prefix.as_str())?;
+        let mut values = [""; CAPTURES_MAX];
+        if !self.starts_with_literal {
+            // [MQTT-4.7.2-1] holds for rules, too: a wildcard in front does not take `$…`.
+            if mqtt_topic.starts_with('$') {
+                return None;
+            }
+        } else if matches!(self.levels.first(), None | Some(Level::Tail(None))) {
+            let ends = rest.is_empty() || (!self.levels.is_empty() && rest.starts_with('/'));
+            return ends.then_some(values);
         }
+        let mut rest = Some(rest);
+        let mut free = values.iter_mut();
         for level in &self.levels {
-            if let Level::Tail(name) = level {
-                match (name, rest) {
-                    (None, _) => {}
-                    (Some(name), Some(tail)) => {
-                        captures.insert(name.clone(), tail.to_owned());
-                    }
-                    (Some(_), None) => return None,
+            match level {
+                Level::Tail(None) => return Some(values),
+                Level::Tail(Some(_)) => {
+                    *free.next()? = rest?;
+                    return Some(values);
                 }
-                return Some(captures);
+                Level::Literal(_) | Level::Capture(_) | Level::Any => {}
             }
             let (text, deeper) = match rest?.split_once('/') {
                 Some((text, deeper)) => (text, Some(deeper)),
@@ -94,29 +130,45 @@ impl Pattern {
             };
             match level {
                 Level::Literal(literal) if literal != text => return None,
-                Level::Capture(name) => {
-                    captures.insert(name.clone(), text.to_owned());
-                }
+                Level::Capture(_) => *free.next()? = text,
                 _ => {}
             }
             rest = deeper;
         }
-        rest.is_none().then_some(captures)
+        rest.is_none().then_some(values)
     }
 
-    /// The MQTT topic that has these captures.
-    pub(super) fn fill(&self, captures: &Captures) -> String {
-        let value = |name: &String| captures.get(name).map_or("", String::as_str);
-        let levels: Vec<&str> = self
-            .levels
-            .iter()
-            .map(|level| match level {
-                Level::Literal(text) => text,
-                Level::Capture(name) | Level::Tail(Some(name)) => value(name),
-                Level::Any | Level::Tail(None) => "",
+    /// The MQTT topic that has these values, which hold no `/` except in the tail. For a pattern that is all named;
+    /// `None` when a wildcard in front would take `$…`.
+    pub(super) fn fill(&self, values: &Values<'_>) -> Option<String> {
+        let length: usize = values.iter().map(|value| value.len()).sum();
+        let mut topic = String::with_capacity(self.filter.len() + length);
+        topic.push_str(&self.prefix);
+        let mut values = values.iter();
+        for (at, level) in self.levels.iter().enumerate() {
+            if at > 0 {
+                topic.push('/');
+            }
+            match level {
+                Level::Literal(text) => topic.push_str(text),
+                Level::Capture(_) | Level::Tail(Some(_)) => topic.push_str(values.next()?),
+                Level::Any | Level::Tail(None) => return None,
+            }
+        }
+        (self.starts_with_literal || !topic.starts_with('$')).then_some(topic)
+    }
+
+    /// A topic that matches, with `level` for what is no literal, and several of them for the tail.
+    pub(super) fn example(&self, level: &str) -> String {
+        self.filter
+            .split('/')
+            .map(|written| match written {
+                "+" => level.to_owned(),
+                "#" => format!("{level}/{level}"),
+                literal => literal.to_owned(),
             })
-            .collect();
-        levels.join("/")
+            .collect::<Vec<_>>()
+            .join("/")
     }
 }
 
@@ -160,118 +212,20 @@ impl Level {
         })
     }
 
-    fn name(&self) -> Option<&str> {
+    fn as_filter(&self) -> &str {
         match self {
-            Self::Capture(name) | Self::Tail(Some(name)) => Some(name),
+            Self::Literal(text) => text,
+            Self::Capture(_) | Self::Any => "+",
+            Self::Tail(None) => "#",
+            // One level at least.
+            Self::Tail(Some(_)) => "+/#",
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Capture(name) | Self::Tail(Some(name)) => Some(name.clone()),
             _ => None,
         }
-    }
-}
-
-/// A Kafka key with captures in it.
-#[derive(Debug)]
-pub(super) struct KeyTemplate(Vec<Part>);
-
-#[derive(Debug)]
-enum Part {
-    Literal(String),
-    Capture(String),
-}
-
-impl KeyTemplate {
-    /// Every capture of the pattern stands in the key once, with text between two of them: so the key can be read back.
-    pub(super) fn parse(text: &str, pattern: &Pattern) -> Result<Self, String> {
-        if pattern
-            .levels
-            .iter()
-            .any(|level| matches!(level, Level::Any | Level::Tail(None)))
-        {
-            return Err(
-                "a key template needs named captures, {name} or {name#}, instead of + and #".into(),
-            );
-        }
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            if let Some(inner) = rest.strip_prefix('{') {
-                let (name, after) = inner.split_once('}').ok_or("key: `{` without `}`")?;
-                if matches!(parts.last(), Some(Part::Capture(_))) {
-                    return Err(format!(
-                        "key: text is needed before {{{name}}}, or it can't be read back"
-                    ));
-                }
-                parts.push(Part::Capture(name.to_owned()));
-                rest = after;
-            } else {
-                let end = rest.find('{').unwrap_or(rest.len());
-                parts.push(Part::Literal(rest[..end].to_owned()));
-                rest = &rest[end..];
-            }
-        }
-        let template = Self(parts);
-        for name in pattern.names() {
-            if template.names().filter(|known| *known == name).count() != 1 {
-                return Err(format!(
-                    "key: {{{name}}} must stand in it once, or the mqtt topic can't be read back"
-                ));
-            }
-        }
-        let stranger = template
-            .names()
-            .find(|name| !pattern.names().any(|known| known == *name));
-        if let Some(name) = stranger {
-            return Err(format!("key: {{{name}}} is not in the mqtt pattern"));
-        }
-        Ok(template)
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|part| match part {
-            Part::Capture(name) => Some(name.as_str()),
-            Part::Literal(_) => None,
-        })
-    }
-
-    pub(super) fn fill(&self, captures: &Captures) -> String {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Literal(text) => text.as_str(),
-                Part::Capture(name) => captures.get(name).map_or("", String::as_str),
-            })
-            .collect()
-    }
-
-    /// Reads a key: each capture takes the text up to the first place where the literal behind it stands.
-    pub(super) fn captures(&self, key: &str) -> Option<Captures> {
-        let mut captures = Captures::new();
-        let mut rest = key;
-        let mut parts = self.0.iter().peekable();
-        while let Some(part) = parts.next() {
-            match part {
-                Part::Literal(text) => rest = rest.strip_prefix(text.as_str())?,
-                Part::Capture(name) => {
-                    let end = match parts.peek() {
-                        Some(Part::Literal(next)) => rest.find(next.as_str())?,
-                        _ => rest.len(),
-                    };
-                    captures.insert(name.clone(), rest[..end].to_owned());
-                    rest = &rest[end..];
-                }
-            }
-        }
-        rest.is_empty().then_some(captures)
-    }
-}
-
-impl fmt::Display for KeyTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in &self.0 {
-            match part {
-                Part::Literal(text) => f.write_str(text)?,
-                Part::Capture(name) => write!(f, "{{{name}}}")?,
-            }
-        }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use mqtt::TopicFilter;
 use proptest::prelude::*;
 
-fn rule(mqtt: &str, kafka: &str, key: Option<&str>) -> RuleConfig {
+pub(super) fn rule(mqtt: &str, kafka: &str, key: Option<&str>) -> RuleConfig {
     RuleConfig {
         mqtt: mqtt.into(),
         kafka: kafka.into(),
@@ -45,7 +45,7 @@ fn the_first_rule_wins_and_the_default_takes_the_rest() {
     ] {
         let (rule, found) = rules.to_kafka(mqtt_topic).unwrap();
         assert_eq!(
-            (rule.kafka_topic.as_str(), found.as_str()),
+            (rule.kafka_topic.as_str(), found.as_ref()),
             (kafka_topic, key)
         );
         let (_, back) = rules.mqtt_topic_of(kafka_topic, key).unwrap();
@@ -116,16 +116,195 @@ fn wrong_rules_say_what_would_be_right() {
             .to_string();
         assert!(error.contains(reason), "`{error}` has no `{reason}`");
     }
-    assert!(from_lists("k1", "").is_err());
+}
+
+#[test]
+fn a_named_tail_has_a_level_at_least() {
+    let rules = fleet();
+    assert_eq!(
+        rules.to_kafka("home").unwrap().0.kafka_topic,
+        "mqtt_messages"
+    );
+    assert_eq!(rules.kafka_topics_of("home"), ["mqtt_messages"]);
+    assert_eq!(rules.kafka_topics_of("home/#"), ["home", "mqtt_messages"]);
+    assert_eq!(rules.kafka_topics_of("home/a/#"), ["home"]);
+    assert_eq!(rules.to_kafka("home/").unwrap().1, "");
+}
+
+#[test]
+fn a_key_that_the_topic_is_not_written_with_is_not_its_key() {
+    let rules = Rules::new(&[rule("a/{x}/{rest#}", "k", Some("{x}_{rest}"))], "d").unwrap();
+    assert_eq!(rules.mqtt_topic_of("k", "p_q/r").unwrap().1, "a/p/q/r");
+    // Would be a/p/q/r, too.
+    assert!(rules.mqtt_topic_of("k", "p/q_r").is_none());
+}
+
+#[test]
+fn a_key_that_reads_as_another_rules_is_refused() {
+    let rules = Rules::new(&[rule("foo/{a}/bar/{b}", "d", Some("{a}_{b}"))], "d").unwrap();
+    assert_eq!(rules.to_kafka("foo/1/bar/2").unwrap().1, "1_2");
+    assert!(rules.to_kafka("1_2").is_none());
+    assert!(rules.to_kafka("12").is_some());
+    assert_eq!(rules.explain("1_2").unwrap().back.unwrap(), "foo/1/bar/2");
+}
+
+#[test]
+fn rules_whose_keys_are_all_the_same_are_refused() {
+    for (first, second) in [
+        (
+            rule("a/{x}", "k", Some("{x}")),
+            rule("b/{y}", "k", Some("{y}")),
+        ),
+        (rule("a/{x#}", "k", Some("{x}")), rule("b/+", "k", None)),
+        (rule("a/#", "k", None), rule("b/{x}", "k", Some("a/{x}"))),
+    ] {
+        let expected = format!(
+            "topic rule mqtt = \"{}\": its keys in kafka topic k can't be told from those of mqtt = \"{}\"",
+            second.mqtt, first.mqtt
+        );
+        let error = Rules::new(&[first, second], "d").unwrap_err().to_string();
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let all = rule("boats/{rest#}", "d", Some("{rest}"));
+    let error = Rules::new(&[all], "d").unwrap_err().to_string();
+    assert!(error.starts_with("topic rule mqtt = \"#\": "), "{error}");
+}
+
+#[test]
+fn common_rules_take_no_memory_for_a_message() {
+    let rules = fleet();
+    for mqtt_topic in ["cars/speed/1", "trains/1", "fleet/positions/T1", "home/a/b"] {
+        let (rule, key) = rules.to_kafka(mqtt_topic).unwrap();
+        assert!(matches!(key, Cow::Borrowed(_)), "{mqtt_topic}");
+        assert!(rule.rivals.is_empty(), "{mqtt_topic}");
+    }
+    let (_, back) = rules.mqtt_topic_of("k1", "cars/speed/1").unwrap();
+    assert!(matches!(back, Cow::Borrowed(_)));
+}
+
+fn lists(patterns: &str, prefixes: &str, keys: &str) -> Result<Rules, BadSetting> {
+    let lists = Lists {
+        patterns,
+        prefixes,
+        keys,
+        default_topic: "d",
+    };
+    Rules::new(&lists.rules()?, "d")
+}
+
+/// Each topic's Kafka topic and key, and that the key leads back.
+#[track_caller]
+fn check(rules: &Rules, expected: &[(&str, &str, &str)]) {
+    for (mqtt_topic, kafka_topic, key) in expected {
+        let (rule, found) = rules.to_kafka(mqtt_topic).unwrap();
+        assert_eq!((rule.kafka_topic.as_str(), &*found), (*kafka_topic, *key));
+        assert_eq!(
+            rules.mqtt_topic_of(kafka_topic, key).unwrap().1,
+            *mqtt_topic
+        );
+    }
 }
 
 #[test]
 fn waterstreams_lists_are_taken() {
-    let lists = from_lists("k1:cars/speed/+, k2:cars/#", "k3:boats/").unwrap();
-    let rules = Rules::new(&lists, "d").unwrap();
-    let (rule, key) = rules.to_kafka("boats/a/b").unwrap();
-    assert_eq!((rule.kafka_topic.as_str(), key.as_str()), ("k3", "a/b"));
-    assert_eq!(rules.to_kafka("cars/speed/1").unwrap().0.kafka_topic, "k1");
+    let rules = lists("k1:cars/speed/+, k2:cars/#", "k3:boats/", "").unwrap();
+    check(
+        &rules,
+        &[
+            ("boats/a/b", "k3", "a/b"),
+            ("cars/speed/1", "k1", "cars/speed/1"),
+            ("cars/1", "k2", "cars/1"),
+        ],
+    );
+}
+
+#[test]
+fn waterstreams_key_templates_give_the_key_whatever_the_kafka_topic() {
+    let rules = lists(
+        "k1:foo/x/#, k2:foo/+/bar/+, k3:+/+",
+        "",
+        "foo/+/bar/+:$1_$2, +/+:$2+$1, a/b/c:abc",
+    );
+    check(
+        &rules.unwrap(),
+        &[
+            ("foo/x/bar/1", "k1", "x_1"),
+            ("foo/x/bar", "k1", "foo/x/bar"),
+            ("foo/y/bar/1", "k2", "y_1"),
+            ("foo/x", "k1", "x+foo"),
+            ("foo/y", "k3", "y+foo"),
+            ("a/b/c", "d", "abc"),
+            ("a/b/d", "d", "a/b/d"),
+        ],
+    );
+    let rules = lists("k1:cars/#", "", "foo/+/bar/+:$1_$2");
+    check(
+        &rules.unwrap(),
+        &[("foo/a/bar/b", "d", "a_b"), ("cars/1", "k1", "cars/1")],
+    );
+}
+
+#[test]
+fn wrong_lists_say_what_would_be_right() {
+    for (patterns, prefixes, keys, reason) in [
+        (
+            "k1",
+            "",
+            "",
+            "KAFKA_MESSAGES_TOPICS_PATTERNS: `k1` is not kafkaTopic:mqttFilter",
+        ),
+        ("k1:a+", "", "", "`k1:a+`: `#` and {name#} stand alone"),
+        (
+            "",
+            "k1:",
+            "",
+            "KAFKA_MESSAGES_TOPICS_PREFIXES: `k1:` is not kafkaTopic:prefix/",
+        ),
+        (
+            "",
+            "",
+            "a/+",
+            "KAFKA_MQTT_TOPIC_TO_MESSAGE_KEY: `a/+` is not mqttFilter:key",
+        ),
+        (
+            "",
+            "",
+            "a/+/+:$1$1",
+            "`a/+/+:$1$1`: $1 may stand in the key only once",
+        ),
+        (
+            "",
+            "",
+            "a/+/+:$1$2",
+            "text is needed before $2, as in $1_$2",
+        ),
+        ("", "", "a/+/+:$1", "$2 must stand in the key"),
+        (
+            "",
+            "",
+            "a/+:$1-$2",
+            "`$2`: the filter has 1 wildcards, the first is $1",
+        ),
+        ("", "", "a/+:$0", "`$0`: the filter has 1 wildcards"),
+        ("", "", "a/+:$", "`$`: the filter has 1 wildcards"),
+        ("", "", "a/#:$1", "whose only wildcard is +"),
+        ("", "", "a/+:{$1}", "may not hold { or }"),
+        (
+            "",
+            "k3:boats/",
+            "boats/+:$1",
+            "KAFKA_MESSAGES_TOPICS_PREFIXES has boats/",
+        ),
+        (
+            "k1:b/#",
+            "k1:a/",
+            "",
+            "its keys in kafka topic k1 can't be told from those of mqtt = \"a/{rest#}\"",
+        ),
+    ] {
+        let error = lists(patterns, prefixes, keys).unwrap_err().to_string();
+        assert!(error.contains(reason), "`{error}` has no `{reason}`");
+    }
 }
 
 fn filter() -> impl Strategy<Value = String> {
