@@ -19,6 +19,7 @@ mod acl;
 mod admission;
 mod auth;
 mod catch_up;
+mod check_config;
 mod client;
 mod config;
 mod connection;
@@ -46,5 +47,6 @@ mod subscriptions;
 mod sys;
 mod transport;
 
+pub use check_config::check_config;
 pub use config::Config;
 pub use start::{Broker, TABLES};

@@ -1,10 +1,21 @@
-//! The broker as a process.
+//! The broker as a process, and the command beside it: `broker check-config`.
 
 use std::process::ExitCode;
 
 use broker::{Broker, Config, TABLES};
 
 fn main() -> ExitCode {
+    let mut argv: Vec<_> = std::env::args_os().collect();
+    match argv.get(1).and_then(|word| word.to_str()) {
+        Some("check-config") => {
+            argv.remove(1);
+            broker::check_config(argv)
+        }
+        _ => serve(),
+    }
+}
+
+fn serve() -> ExitCode {
     service::run(
         TABLES,
         async |settings: service::Settings<Config>, shutdown| {
