@@ -81,7 +81,7 @@ impl Egress {
             return Some((None, key.into()));
         }
         let (rule, mqtt_topic) = self.rules.mqtt_topic_of(&record.kafka_topic, key)?;
-        Some((Some(rule), mqtt_topic.into()))
+        Some((Some(rule), mqtt_topic))
     }
 
     fn handle(&self, record: &Record, is_live: bool) {

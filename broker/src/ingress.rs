@@ -1,6 +1,6 @@
 //! From MQTT into Kafka.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +28,12 @@ pub(crate) struct Ingress {
     rules: Arc<Rules>,
     producer: Producer,
     retained_topic: String,
-    acknowledged: Arc<Acknowledged>,
+    answers: Arc<Answers>,
+}
+
+/// What Kafka's answers go to.
+struct Answers {
+    acknowledged: Acknowledged,
     metrics: Arc<Metrics>,
 }
 
@@ -49,12 +54,16 @@ impl Ingress {
         retained_topic: String,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let kafka_topics = rules.iter().map(|rule| rule.kafka_topic.as_str());
+        let acknowledged = Acknowledged::of(kafka_topics.chain([retained_topic.as_str()]));
         Self {
             rules,
             producer,
             retained_topic,
-            acknowledged: Arc::default(),
-            metrics,
+            answers: Arc::new(Answers {
+                acknowledged,
+                metrics,
+            }),
         }
     }
 
@@ -63,7 +72,7 @@ impl Ingress {
     }
 
     pub(crate) fn acknowledged(&self) -> &Acknowledged {
-        &self.acknowledged
+        &self.answers.acknowledged
     }
 
     /// The first record of a publish.
@@ -99,7 +108,7 @@ impl Ingress {
         let headers = record::headers(publish, client_id);
         let headers: Vec<(&str, &[u8])> = headers
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .map(|(name, value)| (&**name, &**value))
             .collect();
         let record = ToSend {
             kafka_topic,
@@ -115,22 +124,22 @@ impl Ingress {
     }
 
     fn on_delivery(&self, kafka_topic: &str, on_appended: Option<OnAppended>) -> OnDelivery {
-        let acknowledged = Arc::clone(&self.acknowledged);
-        let metrics = Arc::clone(&self.metrics);
-        let kafka_topic = kafka_topic.to_owned();
+        let answers = Arc::clone(&self.answers);
+        let topic = answers.acknowledged.number(kafka_topic);
         let sent = Instant::now();
         Box::new(move |result| {
+            let metrics = &answers.metrics;
             metrics
                 .publish_to_kafka
                 .observe(sent.elapsed().as_secs_f64());
             let answer = match result {
                 Ok(position) => {
-                    acknowledged.advance(&kafka_topic, position);
+                    answers.acknowledged.advance(topic, position);
                     Ok(())
                 }
                 Err(error) => {
                     metrics.kafka_refused.inc();
-                    tracing::warn!(%error, kafka_topic, "kafka refused a record");
+                    tracing::warn!(%error, "kafka refused a record");
                     Err(match error {
                         Error::TooLarge => ReasonCode::PACKET_TOO_LARGE,
                         _ => ReasonCode::UNSPECIFIED_ERROR,
@@ -145,29 +154,41 @@ impl Ingress {
 }
 
 /// How far Kafka has acknowledged what this node wrote: a subscription made afterwards starts behind it.
-#[derive(Default)]
 pub(crate) struct Acknowledged {
-    /// By Kafka topic and partition: the offset after the newest acknowledged record.
-    next: Mutex<HashMap<String, HashMap<i32, i64>>>,
+    numbers: HashMap<String, usize>,
+    /// By the number of the Kafka topic, then by partition: the offset after the newest acknowledged record.
+    next: Vec<Mutex<BTreeMap<i32, i64>>>,
 }
 
 impl Acknowledged {
-    fn advance(&self, kafka_topic: &str, position: Position) {
-        let mut next = self.next.lock();
-        if !next.contains_key(kafka_topic) {
-            next.insert(kafka_topic.to_owned(), HashMap::new());
+    fn of<'a>(kafka_topics: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut numbers = HashMap::new();
+        for name in kafka_topics {
+            let next = numbers.len();
+            numbers.entry(name.to_owned()).or_insert(next);
         }
-        if let Some(partitions) = next.get_mut(kafka_topic) {
-            let slot = partitions.entry(position.partition).or_default();
+        let next = numbers.keys().map(|_| Mutex::default()).collect();
+        Self { numbers, next }
+    }
+
+    /// `None` for a Kafka topic that no rule names, which nothing is written to.
+    fn number(&self, kafka_topic: &str) -> Option<usize> {
+        self.numbers.get(kafka_topic).copied()
+    }
+
+    fn advance(&self, topic: Option<usize>, position: Position) {
+        if let Some(topic) = topic {
+            let mut next = self.next[topic].lock();
+            let slot = next.entry(position.partition).or_default();
             *slot = (*slot).max(position.offset + 1);
         }
     }
 
     /// Where a reader is when it has seen everything that was acknowledged until now.
     pub(crate) fn positions(&self, kafka_topic: &str) -> Vec<Position> {
-        let next = self.next.lock();
-        next.get(kafka_topic).map_or_else(Vec::new, |partitions| {
-            partitions
+        self.number(kafka_topic).map_or_else(Vec::new, |topic| {
+            self.next[topic]
+                .lock()
                 .iter()
                 .map(|(partition, offset)| Position {
                     partition: *partition,

@@ -13,6 +13,7 @@
 //!
 //! None of them has to be there: a record that anybody writes is a message. An empty payload is a tombstone.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka::Record;
@@ -34,42 +35,51 @@ const RESPONSE_TOPIC: &str = "mqtt.response-topic";
 const CORRELATION_DATA: &str = "mqtt.correlation-data";
 const ESCAPED_USER: &str = "mqtt.user.";
 
-/// Headers of a publish, in a form that can be lent to the producer.
-pub(crate) fn headers(publish: &Publish, client_id: &str) -> Vec<(String, Vec<u8>)> {
-    let mut headers = Vec::with_capacity(2);
-    let mut put = |name: &str, value: &[u8]| headers.push((name.to_owned(), value.to_vec()));
-    put(QOS, (publish.qos as u8).to_string().as_bytes());
+/// A header as it is lent to the producer.
+pub(crate) type Header<'a> = (Cow<'a, str>, Cow<'a, [u8]>);
+
+/// Headers of a publish.
+pub(crate) fn headers<'a>(publish: &'a Publish, client_id: &'a str) -> Vec<Header<'a>> {
+    let mut headers: Vec<Header<'a>> = Vec::with_capacity(3);
+    let qos: &[u8] = match publish.qos {
+        QoS::AtMostOnce => b"0",
+        QoS::AtLeastOnce => b"1",
+        QoS::ExactlyOnce => b"2",
+    };
+    headers.push((QOS.into(), qos.into()));
     if publish.retain {
-        put(RETAIN, b"1");
+        headers.push((RETAIN.into(), b"1"[..].into()));
     }
-    put(CLIENT, client_id.as_bytes());
+    headers.push((CLIENT.into(), client_id.as_bytes().into()));
     if publish.properties.is_empty() {
         return headers;
     }
     let properties = &publish.properties;
+    let number = |number: u32| Cow::Owned(number.to_string().into_bytes());
     if let Some(seconds) = properties.message_expiry_s {
-        put(EXPIRY, seconds.to_string().as_bytes());
+        headers.push((EXPIRY.into(), number(seconds)));
     }
     if let Some(format) = properties.payload_format {
-        put(FORMAT, format.to_string().as_bytes());
+        headers.push((FORMAT.into(), number(format.into())));
     }
     for (name, value) in [
         (CONTENT_TYPE, &properties.content_type),
         (RESPONSE_TOPIC, &properties.response_topic),
     ] {
         if let Some(value) = value {
-            put(name, value.as_bytes());
+            headers.push((name.into(), value.as_bytes().into()));
         }
     }
     if let Some(data) = &properties.correlation_data {
-        put(CORRELATION_DATA, data);
+        headers.push((CORRELATION_DATA.into(), data[..].into()));
     }
     for (name, value) in &properties.user {
-        if name.starts_with(RESERVED) {
-            put(&format!("{ESCAPED_USER}{name}"), value.as_bytes());
+        let name = if name.starts_with(RESERVED) {
+            Cow::Owned(format!("{ESCAPED_USER}{name}"))
         } else {
-            put(name, value.as_bytes());
-        }
+            Cow::Borrowed(name.as_str())
+        };
+        headers.push((name, value.as_bytes().into()));
     }
     headers
 }
@@ -159,7 +169,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn record(value: &[u8], headers: Vec<(String, Vec<u8>)>) -> Record {
+    fn record(value: &[u8], headers: Vec<(Cow<'_, str>, Cow<'_, [u8]>)>) -> Record {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Record {
             kafka_topic: "k".into(),
@@ -170,7 +180,7 @@ mod tests {
             value: Some(Bytes::copy_from_slice(value)),
             headers: headers
                 .into_iter()
-                .map(|(name, value)| (name, Bytes::from(value)))
+                .map(|(name, value)| (name.into_owned(), Bytes::from(value.into_owned())))
                 .collect(),
         }
     }
@@ -198,7 +208,7 @@ mod tests {
             payload: Bytes::from_static(b"{}"),
         };
         let headers = headers(&publish, "c1");
-        assert!(headers.contains(&("mqtt.client".into(), b"c1".to_vec())));
+        assert!(headers.contains(&("mqtt.client".into(), b"c1"[..].into())));
         let message = message(&record(b"{}", headers), "a/b").unwrap();
         assert_eq!((message.qos, message.retain), (QoS::AtLeastOnce, true));
         assert_eq!(message.properties(), &properties);
@@ -209,7 +219,10 @@ mod tests {
     fn a_plain_record_is_a_message_at_the_subscribers_qos() {
         let plain = record(
             b"x",
-            vec![("trace".into(), b"7".to_vec()), ("bin".into(), vec![0xff])],
+            vec![
+                ("trace".into(), b"7"[..].into()),
+                ("bin".into(), b"\xff"[..].into()),
+            ],
         );
         let message = message(&plain, "a").unwrap();
         assert_eq!((message.qos, message.retain), (QoS::ExactlyOnce, false));
@@ -225,7 +238,7 @@ mod tests {
 
     #[test]
     fn mqtt_3_3_2_5_an_expired_record_is_no_message() {
-        let mut old = record(b"x", vec![(EXPIRY.into(), b"10".to_vec())]);
+        let mut old = record(b"x", vec![(EXPIRY.into(), b"10"[..].into())]);
         old.timestamp_ms -= 11_000;
         assert!(message(&old, "a").is_none());
         old.timestamp_ms += 5_500;
