@@ -126,6 +126,10 @@ pub struct Config {
     #[arg(long, env = "MQTT_MAX_MESSAGE_SIZE", default_value_t = 1_000_000,
           value_parser = clap::value_parser!(u32).range(128..=268_435_455))]
     pub mqtt_max_message_size: u32,
+    /// Largest CONNECT in bytes, its will included: what a stranger may send
+    #[arg(long, env = "MQTT_MAX_CONNECT_SIZE", default_value_t = 131_072,
+          value_parser = clap::value_parser!(u32).range(128..=268_435_455))]
+    pub mqtt_max_connect_size: u32,
     /// Topic aliases a client may use, and that are used towards it
     #[arg(long, env = "MQTT_TOPIC_ALIAS_MAXIMUM", default_value_t = 16)]
     pub mqtt_topic_alias_maximum: u16,
@@ -244,6 +248,9 @@ impl Ready {
         let kafka = kafka::Settings::new(&config.kafka_bootstrap_servers).with(kafka_extra);
         let limits = Arc::new(Limits {
             packet_bytes_max: config.mqtt_max_message_size as usize,
+            connect_bytes_max: config
+                .mqtt_max_connect_size
+                .min(config.mqtt_max_message_size) as usize,
             receive_maximum: config.mqtt_receive_maximum,
             in_flight_max: config.mqtt_max_in_flight_messages,
             topic_alias_maximum: config.mqtt_topic_alias_maximum,

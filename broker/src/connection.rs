@@ -284,12 +284,13 @@ impl Connection {
     /// much that was acknowledged.
     async fn save(&mut self) {
         let wanted = self.session.wants_saving();
-        let is_due = self
-            .checkpoint_due()
-            .is_some_and(|due| Instant::now() >= due);
-        if self.is_saving || (wanted.is_none() && !is_due) {
-            return;
+        let is_due = self.checkpoint_due().is_some_and(|due| self.now >= due);
+        if !self.is_saving && (wanted.is_some() || is_due) {
+            Box::pin(self.save_now(wanted)).await;
         }
+    }
+
+    async fn save_now(&mut self, wanted: Option<u64>) {
         let Some(client) = &self.client else {
             return;
         };
@@ -366,6 +367,12 @@ impl Connection {
             .flatten()
             .min();
         let waits_for_room = matches!(self.stalled.as_deref(), Some(Stalled::NoRoom(..)));
+        let room = async {
+            match waits_for_room {
+                true => Box::pin(self.node.ingress.producer().has_room()).await,
+                false => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.mailbox.bell() => {}
             read = self.transport.read(&mut self.buffer), if wants_input => match read {
@@ -375,7 +382,7 @@ impl Connection {
                 }
             },
             () = timer.wait(deadline) => self.session.handle_timeout(Instant::now()),
-            () = self.node.ingress.producer().has_room(), if waits_for_room => {
+            () = room => {
                 if let Some(Stalled::NoRoom(part, token, publish)) = self.stalled.take().map(|s| *s) {
                     self.append(part, token, publish);
                 }

@@ -16,6 +16,9 @@ use crate::transport::{Transport, accept_websocket};
 /// How long to wait when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Silence after which the system asks whether the other end is there. A guess: below the idle time of usual NATs.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(120);
+
 /// What one listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -102,7 +105,12 @@ impl Rate {
 }
 
 async fn open(stream: TcpStream, protocol: Protocol, node: &Node) -> Option<Transport> {
-    if let Err(error) = stream.set_nodelay(true) {
+    // The system notices a client that vanished without a word, also one that has no keep alive of its own.
+    let keep_alive = socket2::TcpKeepalive::new().with_time(TCP_KEEP_ALIVE);
+    let set = stream
+        .set_nodelay(true)
+        .and_then(|()| socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive));
+    if let Err(error) = set {
         tracing::debug!(%error, "connection lost at once");
         return None;
     }

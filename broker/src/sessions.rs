@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kafka::{Error, Lookup, Place, Position, Record, ToSend};
 use mqtt::ReasonCode;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::mailbox::Mailbox;
 use crate::session_record::SessionRecord;
@@ -23,6 +23,8 @@ pub(crate) struct Sessions {
     inner: Mutex<Inner>,
     /// The first thing that is due has changed.
     pub(crate) due_changed: Notify,
+    /// Some owner has let go.
+    let_go: Notify,
 }
 
 #[derive(Default)]
@@ -33,13 +35,8 @@ struct Inner {
     due: BTreeSet<(u64, Arc<str>)>,
 }
 
-struct Owner {
-    /// `None`: the node itself.
-    mailbox: Option<Arc<Mailbox>>,
-    /// Dropped with the owner; who waits sees it.
-    _alive: watch::Sender<()>,
-    gone: watch::Receiver<()>,
-}
+/// The mailbox of a connection; `None`: the node itself.
+type Owner = Option<Arc<Mailbox>>;
 
 /// Where the newest record of a session is.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +59,7 @@ impl Sessions {
             producer,
             inner: Mutex::default(),
             due_changed: Notify::new(),
+            let_go: Notify::new(),
         })
     }
 
@@ -143,12 +141,12 @@ impl Sessions {
         mailbox: &Arc<Mailbox>,
     ) -> Option<Claim> {
         loop {
-            let mut gone = match self.try_claim(client_id, Some(mailbox)) {
-                Ok(claim) => return Some(claim),
-                Err(gone) => gone,
-            };
-            // Only ever an error: the sender is dropped with its owner.
-            while gone.changed().await.is_ok() {}
+            // Listened to before it is looked, so that nobody lets go unheard in between.
+            let let_go = self.let_go.notified();
+            if let Some(claim) = self.try_claim(client_id, Some(mailbox)) {
+                return Some(claim);
+            }
+            let_go.await;
             // Another connection of the same client may have come meanwhile: the newest one wins.
             if mailbox.wants_close() {
                 return None;
@@ -161,33 +159,29 @@ impl Sessions {
         if self.inner.lock().owners.contains_key(client_id) {
             return None;
         }
-        self.try_claim(client_id, None).ok()
+        self.try_claim(client_id, None)
     }
 
     fn try_claim(
         self: &Arc<Self>,
         client_id: &str,
         mailbox: Option<&Arc<Mailbox>>,
-    ) -> Result<Claim, watch::Receiver<()>> {
+    ) -> Option<Claim> {
         let mut inner = self.inner.lock();
         if let Some(owner) = inner.owners.get(client_id) {
-            if let Some(old) = &owner.mailbox {
+            if let Some(old) = owner {
                 old.close(ReasonCode::SESSION_TAKEN_OVER);
             }
-            return Err(owner.gone.clone());
+            return None;
         }
         let client_id: Arc<str> = match inner.stored.get_key_value(client_id) {
             Some((name, _)) => Arc::clone(name),
             None => client_id.into(),
         };
-        let (alive, gone) = watch::channel(());
-        let owner = Owner {
-            mailbox: mailbox.cloned(),
-            _alive: alive,
-            gone,
-        };
-        inner.owners.insert(Arc::clone(&client_id), owner);
-        Ok(Claim {
+        inner
+            .owners
+            .insert(Arc::clone(&client_id), mailbox.cloned());
+        Some(Claim {
             sessions: Arc::clone(self),
             client_id,
         })
@@ -196,11 +190,7 @@ impl Sessions {
     /// Tells all clients that the server goes.
     pub(crate) fn close_all(&self, reason: ReasonCode) {
         let inner = self.inner.lock();
-        for mailbox in inner
-            .owners
-            .values()
-            .filter_map(|owner| owner.mailbox.as_ref())
-        {
+        for mailbox in inner.owners.values().flatten() {
             mailbox.close(reason);
         }
     }
@@ -315,6 +305,7 @@ impl Drop for Claim {
         }
         drop(inner);
         self.sessions.due_changed.notify_one();
+        self.sessions.let_go.notify_waiters();
     }
 }
 

@@ -16,6 +16,10 @@ use crate::replay::{self, Replay};
 use crate::session_record::SessionRecord;
 use crate::subscriptions::{Subscriber, retained_delivery};
 
+/// Retained messages that wait for one client, beyond which it can't ask for more: a bound on memory, far above what a
+/// client needs that takes what it gets. One filter's messages come whole.
+const RETAINED_WAITING_MAX: usize = 100_000;
+
 impl Connection {
     /// A SUBSCRIBE: each filter for itself. The answer leaves when the session that goes on without the client knows it.
     pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) {
@@ -132,7 +136,12 @@ impl Connection {
                 RetainHandling::DoNotSend => false,
             };
         if wants_retained {
-            match node.retained(filter).await {
+            let waiting = self.retained.len() + retained.len();
+            let found = match waiting < RETAINED_WAITING_MAX {
+                true => node.retained(filter).await,
+                false => Err(ReasonCode::QUOTA_EXCEEDED),
+            };
+            match found {
                 Ok(found) => retained.extend(found.into_iter().map(|message| {
                     let extra = shows_source.then(|| self.source_of(&message)).flatten();
                     retained_delivery(message, subscription.options.qos, id, extra)

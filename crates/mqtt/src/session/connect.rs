@@ -62,7 +62,7 @@ impl Session {
         if properties.auth_data.is_some() && properties.auth_method.is_none() {
             return Err(Violation::PropertyValue(0x16));
         }
-        self.auth_method.clone_from(&properties.auth_method);
+        self.auth_method = properties.auth_method.clone().map(Box::new);
         self.state = State::Deciding(connect.clone());
         self.outputs.push_back(Output::Connect(connect));
         Ok(())
@@ -114,10 +114,10 @@ impl Session {
                 properties.response_information =
                     accepted.response_information.as_deref().map(Text::from);
             }
-            properties.auth_method.clone_from(&self.auth_method);
+            properties.auth_method = self.auth_method.as_deref().cloned();
             properties.auth_data = accepted.auth_data;
         }
-        self.will = connect.will;
+        self.will = connect.will.map(Box::new);
         self.send(Packet::ConnAck(answer));
         if let Some(resumed) = accepted.resumed {
             self.resume(now, resumed);
@@ -177,7 +177,7 @@ impl Session {
             reason,
             properties: Default::default(),
         };
-        auth.properties.auth_method.clone_from(&self.auth_method);
+        auth.properties.auth_method = self.auth_method.as_deref().cloned();
         auth.properties.auth_data = data;
         self.send(Packet::Auth(auth));
     }
@@ -185,7 +185,8 @@ impl Session {
     /// An AUTH came: a step of the exchange that is under way, or the start of a new one [MQTT-4.12.1-1].
     pub(super) fn auth(&mut self, auth: Auth) -> Result<(), Violation> {
         // [MQTT-4.12.0-5], [MQTT-4.12.1-1] The method stays the same; without one there is no AUTH [MQTT-4.12.0-7].
-        if self.auth_method.is_none() || auth.properties.auth_method != self.auth_method {
+        let method = auth.properties.auth_method.as_ref();
+        if self.auth_method.is_none() || method != self.auth_method.as_deref() {
             return Err(Violation::Unexpected);
         }
         let is_step = auth.reason == ReasonCode::CONTINUE_AUTHENTICATION;

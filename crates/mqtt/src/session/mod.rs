@@ -39,6 +39,8 @@ use outgoing::Outgoing;
 pub struct Limits {
     /// The largest packet, in bytes.
     pub packet_bytes_max: usize,
+    /// The largest CONNECT, in bytes: what a stranger may send.
+    pub connect_bytes_max: usize,
     /// How many QoS 1 and 2 publishes of the client wait for their acknowledgement at most.
     pub receive_maximum: u16,
     /// How many QoS 1 and 2 messages are on their way to the client at most.
@@ -140,7 +142,7 @@ pub struct Session {
     limits: Arc<Limits>,
     state: State,
     version: Version,
-    will: Option<Will>,
+    will: Option<Box<Will>>,
     keep_alive: Option<Duration>,
     last_received: Instant,
     session_expiry_s: u32,
@@ -151,7 +153,7 @@ pub struct Session {
     /// Counts the changes of state that packets depend on.
     revision: u64,
     held: VecDeque<Held>,
-    auth_method: Option<Text>,
+    auth_method: Option<Box<Text>>,
     is_reauthenticating: bool,
     wants_reasons: bool,
     incoming: Incoming,
@@ -222,7 +224,7 @@ impl Session {
 
     /// The will, as long as it may have to be published.
     pub fn will(&self) -> Option<&Will> {
-        self.will.as_ref()
+        self.will.as_deref()
     }
 
     /// Whether some message of the client waits for Kafka's answer, also after the connection is closed: its identifier
@@ -317,7 +319,11 @@ impl Session {
     /// Bytes have come: takes complete packets from the front of `buffer` while input is wanted.
     pub fn handle_bytes(&mut self, now: Instant, buffer: &mut BytesMut) {
         while self.wants_input() {
-            match codec::decode(buffer, self.version, self.limits.packet_bytes_max) {
+            let bytes_max = match self.state {
+                State::New | State::Challenged(_) => self.limits.connect_bytes_max,
+                _ => self.limits.packet_bytes_max,
+            };
+            match codec::decode(buffer, self.version, bytes_max) {
                 Ok(Some(packet)) => self.handle_packet(now, packet),
                 Ok(None) => return,
                 Err(violation) => return self.violated(violation),
@@ -481,7 +487,7 @@ impl Session {
         self.state = State::Closed;
         // What waits for the state would come too late; the next connection finds it there.
         self.held.clear();
-        let will = self.will.take().map(Box::new);
+        let will = self.will.take();
         self.outputs.push_back(Output::Close { reason, will });
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Outgoing {
     packet_bytes_max: usize,
     last_id: u16,
     /// `None` as long as the client takes none, or no message came.
-    aliases: Option<HashMap<TopicName, u16>>,
+    aliases: Option<Box<HashMap<TopicName, u16>>>,
     alias_max: u16,
 }
 

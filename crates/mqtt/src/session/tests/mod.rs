@@ -9,6 +9,7 @@ use bytes::Bytes;
 fn limits() -> Arc<Limits> {
     Arc::new(Limits {
         packet_bytes_max: 10_000,
+        connect_bytes_max: 5_000,
         receive_maximum: 2,
         in_flight_max: 2,
         topic_alias_maximum: 3,
@@ -358,6 +359,20 @@ fn mqtt_3_1_0_the_first_packet_is_connect_and_the_only_one() {
             ReasonCode::PROTOCOL_ERROR
         ))]
     );
+}
+
+#[test]
+fn a_stranger_may_send_less_than_a_client() {
+    let mut subject = Subject::new();
+    let mut large = connect(Version::V5);
+    large.password = Some(Bytes::from(vec![0; 5_000]));
+    subject.receive(Packet::Connect(Box::new(large)));
+    assert_eq!(subject.session.violation(), Some(Violation::TooLarge));
+    let mut subject = Subject::up(Version::V5);
+    let mut large = publish(QoS::AtMostOnce, 0);
+    large.payload = Bytes::from(vec![0; 9_000]);
+    subject.receive(Packet::Publish(large));
+    assert_eq!(subject.appended().1.payload.len(), 9_000);
 }
 
 #[test]
