@@ -171,24 +171,26 @@ impl Mailbox {
 
     /// A message that does not depend on the session's own cursors: of a replay, or of a shared subscription whose group
     /// chose this client.
+    /// One that shall end has no room: it gives nothing of that to others any more.
     pub(crate) fn offer(&self, delivery: Delivery) -> Swept {
+        self.offer_within(delivery, Some(self.bounds))
+    }
+
+    /// The same without a bound.
+    pub(crate) fn force(&self, delivery: Delivery) -> Swept {
+        self.offer_within(delivery, None)
+    }
+
+    fn offer_within(&self, delivery: Delivery, bounds: Option<Bounds>) -> Swept {
         let mut inner = self.inner.lock();
-        if inner.close.is_some() {
-            return Swept::Done;
-        }
-        if !inner.has_room(self.bounds) {
+        let has_room = bounds.is_none_or(|bounds| inner.has_room(bounds));
+        if inner.close.is_some() || !has_room {
             return Swept::Full;
         }
         inner.push(delivery);
         drop(inner);
         self.ring();
         Swept::Done
-    }
-
-    /// A message that is taken without room, too.
-    pub(crate) fn force(&self, delivery: Delivery) {
-        self.inner.lock().push(delivery);
-        self.ring();
     }
 
     /// Whether half of the room is free, so that a sweep is worth it.

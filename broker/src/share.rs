@@ -144,8 +144,11 @@ impl Share {
     /// member had is little. Nobody gets it when there is no other.
     pub(crate) fn give_back(&self, message: &Arc<Message>) {
         let mut inner = self.inner.lock();
-        if let Some((mailbox, delivery)) = inner.choose(message, None, self.number) {
-            mailbox.force(delivery);
+        while let Some((mailbox, delivery)) = inner.choose(message, None, self.number) {
+            // One that began to end meanwhile is not chosen again.
+            if mailbox.force(delivery) == Swept::Done {
+                return;
+            }
         }
     }
 
@@ -248,7 +251,12 @@ impl Inner {
         let least = |(at, member): &(usize, &Subscriber)| {
             (member.mailbox.load(), (at + count - start) % count)
         };
-        let (_, chosen) = self.members.values().enumerate().min_by_key(least)?;
+        let (_, chosen) = self
+            .members
+            .values()
+            .enumerate()
+            .filter(|(_, member)| !member.mailbox.wants_close())
+            .min_by_key(least)?;
         let extra = source.filter(|_| chosen.shows_source);
         let mut delivery = delivery(message, &[chosen], extra);
         delivery.share = number;

@@ -1,7 +1,7 @@
 //! What is on its way to the client: the QoS 1 and 2 messages that it has not acknowledged, and the topic aliases that
 //! it knows.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,8 +21,8 @@ pub(super) struct Outgoing {
     in_flight_max: usize,
     packet_bytes_max: usize,
     last_id: u16,
-    /// `None` as long as the client takes none, or no message came.
-    aliases: Option<Box<HashMap<TopicName, u16>>>,
+    /// By topic; a map that keeps nothing where the client takes no alias.
+    aliases: BTreeMap<TopicName, u16>,
     alias_max: u16,
 }
 
@@ -34,7 +34,7 @@ impl Outgoing {
             in_flight_max: in_flight_max.into(),
             packet_bytes_max: usize::MAX,
             last_id: 0,
-            aliases: None,
+            aliases: BTreeMap::new(),
             alias_max: 0,
         }
     }
@@ -159,23 +159,23 @@ impl Outgoing {
             _ if self.room() == 0 => return None,
             _ => Some(self.start(delivery)),
         };
-        if let (Alias::New(number), Some(aliases)) = (alias, &mut self.aliases) {
-            aliases.insert(delivery.message.topic().clone(), number);
+        if let Alias::New(number) = alias {
+            self.aliases
+                .insert(delivery.message.topic().clone(), number);
         }
         template.write(false, delivery.qos, delivery.retain, packet_id, out);
         Some(delivery.qos)
     }
 
     /// The first topics get an alias each.
-    fn alias(&mut self, version: Version, delivery: &Delivery) -> Alias {
+    fn alias(&self, version: Version, delivery: &Delivery) -> Alias {
         if self.alias_max == 0 || !version.is_v5() {
             return Alias::None;
         }
-        let aliases = self.aliases.get_or_insert_default();
-        match aliases.get(delivery.message.topic()) {
+        match self.aliases.get(delivery.message.topic()) {
             Some(number) => Alias::Known(*number),
-            None if aliases.len() < usize::from(self.alias_max) => {
-                Alias::New(aliases.len() as u16 + 1)
+            None if self.aliases.len() < usize::from(self.alias_max) => {
+                Alias::New(self.aliases.len() as u16 + 1)
             }
             None => Alias::None,
         }
