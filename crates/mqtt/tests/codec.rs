@@ -375,7 +375,18 @@ fn frames_of_the_standard() {
         (b"\xf0\x00", Violation::PacketType(15)),
         (b"\x30\x03\x00\x01#", Violation::TopicName),
         (b"\x30\xff\xff\xff\xff", Violation::MalformedVarint),
+        // Of a server, as a client of ours would see them.
+        (b"\x20\x02\x01\x05", Violation::ReasonCode(5)),
+        (b"\x20\x02\x00\x06", Violation::ReasonCode(6)),
+        (b"\x20\x03\x00\x00\x00", Violation::TrailingBytes),
+        (b"\x90\x03\x00\x01\x87", Violation::ReasonCode(0x87)),
+        (b"\xb0\x03\x00\x01\x00", Violation::TrailingBytes),
     ] {
         assert_eq!(refused(bytes, Version::V3_1_1), violation, "{bytes:02x?}");
     }
+    let with_session = b"\x20\x03\x01\x87\x00";
+    assert_eq!(
+        refused(with_session, Version::V5),
+        Violation::ReasonCode(0x87)
+    );
 }

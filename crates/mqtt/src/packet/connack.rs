@@ -32,8 +32,19 @@ impl ConnAck {
                 Properties::read(&mut body, place::CONNACK)?,
             )
         } else {
-            (ReasonCode::from_connack_v3(code), Properties::default())
+            let reason = ReasonCode::from_connack_v3(code);
+            (
+                reason.ok_or(Violation::ReasonCode(code))?,
+                Properties::default(),
+            )
         };
+        // [MQTT-3.2.2-6] A refusal has no session present.
+        if session_present && reason.is_error() {
+            return Err(Violation::ReasonCode(code));
+        }
+        if !body.is_empty() {
+            return Err(Violation::TrailingBytes);
+        }
         Ok(Self {
             session_present,
             reason,

@@ -88,15 +88,25 @@ impl ReasonCode {
         }
     }
 
-    /// The reason code that a CONNACK return code of 3.1 and 3.1.1 stands for.
-    pub(crate) fn from_connack_v3(code: u8) -> Self {
-        match code {
+    /// The reason code that a CONNACK return code of 3.1 and 3.1.1 stands for; `None` for a reserved one.
+    pub(crate) fn from_connack_v3(code: u8) -> Option<Self> {
+        Some(match code {
             0 => Self::SUCCESS,
             1 => Self::UNSUPPORTED_PROTOCOL_VERSION,
             2 => Self::CLIENT_IDENTIFIER_NOT_VALID,
+            3 => Self::SERVER_UNAVAILABLE,
             4 => Self::BAD_USER_NAME_OR_PASSWORD,
             5 => Self::NOT_AUTHORIZED,
-            _ => Self::SERVER_UNAVAILABLE,
+            _ => return None,
+        })
+    }
+
+    /// Whether a SUBACK may carry it [MQTT-3.9.3-2] of 3.1.1; table 3-8 of 5.0.
+    pub(crate) fn is_of_suback(self, version: Version) -> bool {
+        match self.0 {
+            0..=2 | 0x80 => true,
+            0x83 | 0x87 | 0x8f | 0x91 | 0x97 | 0x9e | 0xa1 | 0xa2 => version.is_v5(),
+            _ => false,
         }
     }
 

@@ -26,7 +26,10 @@ impl SubAck {
         } else {
             Properties::default()
         };
-        let reasons = body.rest().iter().map(|code| ReasonCode(*code)).collect();
+        let reasons: Vec<ReasonCode> = body.rest().iter().map(|code| ReasonCode(*code)).collect();
+        if let Some(unknown) = reasons.iter().find(|reason| !reason.is_of_suback(version)) {
+            return Err(Violation::ReasonCode(unknown.0));
+        }
         Ok(Self {
             packet_id,
             properties,

@@ -71,6 +71,9 @@ impl UnsubAck {
         } else {
             Properties::default()
         };
+        if !version.is_v5() && !body.is_empty() {
+            return Err(Violation::TrailingBytes);
+        }
         let reasons = body.rest().iter().map(|code| ReasonCode(*code)).collect();
         Ok(Self {
             packet_id,
