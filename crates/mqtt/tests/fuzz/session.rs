@@ -52,6 +52,7 @@ impl Bed {
     fn new() -> Self {
         let now = Instant::now();
         let limits = Limits {
+            connect_bytes_max: 4096,
             packet_bytes_max: 1 << 12,
             receive_maximum: 3,
             in_flight_max: 3,
