@@ -6,14 +6,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aliases;
 mod connect;
+mod disconnect_ping;
+mod errors;
+mod flow_control;
+mod publish_acks;
+mod sessions;
+mod shared;
+mod subscribe;
+mod topics;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
-use mqtt::packet::{ConnAck, Connect, Disconnect, Unsubscribe};
+use mqtt::packet::{Ack, ConnAck, Connect, Disconnect, Unsubscribe};
 use mqtt::properties::Properties;
-use mqtt::{Packet, ReasonCode, TopicFilter, Version};
+use mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
 use support::{Client, Kafka, TestBroker, id};
 
 /// The versions that both standards are shown for.
@@ -130,4 +140,30 @@ fn raw(first: u8, body: &[u8]) -> Vec<u8> {
     assert!(body.len() < 128);
     bytes.extend_from_slice(body);
     bytes
+}
+
+/// The next message's topic and payload; it is acknowledged as its QoS wants it.
+async fn take(client: &mut Client) -> (String, String) {
+    let message = client.message().await;
+    if message.qos == QoS::ExactlyOnce {
+        let packet_id = message.packet_id.unwrap();
+        client.send(&Packet::PubRec(Ack::success(packet_id))).await;
+        let release = client.next().await;
+        assert_eq!(release, Some(Packet::PubRel(Ack::success(packet_id))));
+        client.send(&Packet::PubComp(Ack::success(packet_id))).await;
+    }
+    support::text(&message)
+}
+
+/// Publishes at QoS 1, retained.
+async fn retain(client: &mut Client, topic: &str, payload: &str) {
+    let mut packet = support::publish(topic, QoS::AtLeastOnce, 1, payload);
+    packet.retain = true;
+    assert_eq!(client.publish(packet).await, ReasonCode::SUCCESS);
+}
+
+/// Publishes at QoS 1.
+async fn say(client: &mut Client, topic: &str, payload: &str) {
+    let packet = support::publish(topic, QoS::AtLeastOnce, 1, payload);
+    assert_eq!(client.publish(packet).await, ReasonCode::SUCCESS);
 }

@@ -128,6 +128,7 @@ pub fn access(dir: &tempfile::TempDir) -> Vec<String> {
         "rules",
         "Topic, Action, Condition, Outcome\n\
          open/#, SUBSCRIBE, , ALLOW\n\
+         $SYS/#, SUBSCRIBE, username=ann, ALLOW\n\
          #, ALL, username=eve, DENY\n\
          #, ALL, authenticated=true, ALLOW\n",
     );
