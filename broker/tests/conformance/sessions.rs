@@ -107,6 +107,7 @@ async fn watcher(version: Version, name: &str) -> Client {
 #[tokio::test]
 async fn mqtt_3_1_2_8_every_end_but_a_normal_disconnect_publishes_the_will_once() {
     for version in BOTH {
+        let mut publisher = client(version, "ends-publisher").await;
         for (name, bytes, comes) in [
             ("normal", &b"\xe0\x00"[..], false),
             ("not-a-packet", b"\x00\x00", true),
@@ -133,7 +134,7 @@ async fn mqtt_3_1_2_8_every_end_but_a_normal_disconnect_publishes_the_will_once(
             let (client, _) = come(connect(version, &of(version, name))).await;
             leave(client).await;
             say(
-                &mut watcher,
+                &mut publisher,
                 &of(version, &format!("wills/{name}")),
                 "marker",
             )
