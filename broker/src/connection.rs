@@ -26,6 +26,10 @@ const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// A client that takes nothing for so long is gone. A guess: several times a mobile network's hand-over.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A session that outlives its connection is stored after so many messages at QoS 1 and 2, too: they come again after a
+/// crash. A guess.
+const CHECKPOINT_MESSAGES: u64 = 1000;
+
 /// A publish that has to wait; nothing of the same client overtakes it.
 pub(crate) enum Stalled {
     /// Too much waits for Kafka.
@@ -284,7 +288,9 @@ impl Connection {
     /// much that was acknowledged.
     async fn save(&mut self) {
         let wanted = self.session.wants_saving();
-        let is_due = self.checkpoint_due().is_some_and(|due| self.now >= due);
+        let is_due = self.sent_since_saved >= CHECKPOINT_MESSAGES
+            && self.session.session_expiry_s() > 0
+            || self.checkpoint_due().is_some_and(|due| self.now >= due);
         if !self.is_saving && (wanted.is_some() || is_due) {
             Box::pin(self.save_now(wanted)).await;
         }
