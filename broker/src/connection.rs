@@ -110,8 +110,12 @@ impl Connection {
         }
     }
 
-    /// Whether there is work that needs nothing from outside.
+    /// Whether there is work that needs nothing from outside: a message that can be sent, or more of them in the mailbox.
     fn can_go_on(&self) -> bool {
+        self.can_deliver() || (self.ready.is_empty() && self.mailbox.has_news())
+    }
+
+    fn can_deliver(&self) -> bool {
         let next = self.retained.front().or_else(|| self.ready.front());
         let next_fits = next
             .is_some_and(|next| next.qos == QoS::AtMostOnce || self.session.delivery_room() > 0);
@@ -271,7 +275,7 @@ impl Connection {
 
     fn deliver(&mut self) {
         let now = self.now;
-        while self.session.transmit().len() < BATCH_BYTES && self.can_go_on() {
+        while self.session.transmit().len() < BATCH_BYTES && self.can_deliver() {
             let next = self.retained.pop_front().or_else(|| self.ready.pop_front());
             if let Some(delivery) = next {
                 if delivery.qos > QoS::AtMostOnce {
