@@ -238,6 +238,9 @@ mod tests {
         Identity {
             username: username.map(Into::into),
             client_id: "c1".into(),
+            groups: vec![],
+            organization: None,
+            expires: None,
         }
     }
 

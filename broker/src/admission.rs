@@ -44,22 +44,15 @@ impl Connection {
 
     fn identify(&self, connect: &Connect) -> Result<Identity, ReasonCode> {
         let node = &self.node;
-        let username = connect.username.as_deref();
-        if !node.users.admit(username, connect.password.as_deref()) {
-            return Err(match username {
-                Some(_) => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-                None => ReasonCode::NOT_AUTHORIZED,
-            });
-        }
+        let who = node
+            .users
+            .admit(connect.username.as_deref(), connect.password.as_deref())?;
         let client_id = if connect.client_id.is_empty() {
             format!("auto-{:016x}", rand::random::<u64>())
         } else {
             connect.client_id.as_str().to_owned()
         };
-        let identity = Identity {
-            username: username.map(ToOwned::to_owned),
-            client_id,
-        };
+        let identity = Identity::new(who, client_id);
         // Asked now, so that what is stored may be published by any node at any time.
         let may_leave_will = connect
             .will
