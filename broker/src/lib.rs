@@ -18,6 +18,7 @@
 mod acl;
 mod admission;
 mod auth;
+mod authenticating;
 mod catch_up;
 mod check_config;
 mod client;

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use jsonwebtoken::{EncodingKey, Header};
-use mqtt::packet::Connect;
-use mqtt::{QoS, ReasonCode, Version};
+use mqtt::packet::{Auth, Connect};
+use mqtt::{Packet, QoS, ReasonCode, Version};
 use service::Shutdown;
 use support::{Client, Kafka, connect, publish, write_file};
 
@@ -142,4 +142,104 @@ fn a_password_that_can_not_be_hashed_is_refused_on_one_line() {
         assert!(line.starts_with(expected), "{line}");
         assert_eq!(line.lines().count(), 1, "{line}");
     }
+}
+
+fn auth(reason: ReasonCode, method: &str, data: &[u8]) -> Packet {
+    let mut auth = Auth {
+        reason,
+        properties: mqtt::properties::Properties::default(),
+    };
+    auth.properties.auth_method = Some(method.into());
+    auth.properties.auth_data = Some(Bytes::copy_from_slice(data));
+    Packet::Auth(auth)
+}
+
+fn connect_by(method: &str, data: &[u8]) -> Connect {
+    let mut connect = Connect {
+        username: None,
+        password: None,
+        ..connect(Version::V5, "by-method")
+    };
+    connect.properties.auth_method = Some(method.into());
+    connect.properties.auth_data = Some(Bytes::copy_from_slice(data));
+    connect
+}
+
+/// [MQTT-4.12.0-2] to [MQTT-4.12.0-6], [MQTT-4.12.1-1], [MQTT-4.12.1-2]
+#[tokio::test]
+async fn mqtt_4_12_exchanges_before_connack_and_while_connected() {
+    let kafka = Kafka::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let users = write_file(&files, "users", "ann=pencil\n");
+    let flags = [
+        "--authentication-method-jwt-enabled=true".to_owned(),
+        format!("--jwt-verification-key={KEY}"),
+        "--jwt-verification-key-algorithm=HmacSHA256".to_owned(),
+        format!("--users-file-path={}", users.display()),
+    ];
+    let (broker, shutdown) = start(&kafka, &flags).await;
+    let open = || Client::open(broker.mqtt_addr(), Version::V5);
+
+    let mut unknown = open().await;
+    let answer = unknown.connect(connect_by("MAGIC", b"")).await;
+    assert_eq!(answer.reason, ReasonCode::BAD_AUTHENTICATION_METHOD);
+
+    // Several steps: a wrong proof is refused at the last one.
+    let mut scram = open().await;
+    let first = connect_by("SCRAM-SHA-256", b"n,,n=ann,r=rOprNGfwEbeRWgbNEkqO");
+    scram.send(&Packet::Connect(Box::new(first))).await;
+    match scram.next().await {
+        Some(Packet::Auth(challenge)) => {
+            assert_eq!(challenge.reason, ReasonCode::CONTINUE_AUTHENTICATION);
+            let data = challenge.properties.auth_data.clone().unwrap();
+            let text = std::str::from_utf8(&data).unwrap().to_owned();
+            assert!(text.starts_with("r=rOprNGfwEbeRWgbNEkqO"), "{text}");
+            let nonce = text.split(',').next().unwrap();
+            let proof = "A".repeat(43) + "=";
+            let last = format!("c=biws,{nonce},p={proof}");
+            let step = ReasonCode::CONTINUE_AUTHENTICATION;
+            scram
+                .send(&auth(step, "SCRAM-SHA-256", last.as_bytes()))
+                .await;
+        }
+        other => panic!("{other:?}"),
+    }
+    match scram.next().await {
+        Some(Packet::ConnAck(answer)) => assert_eq!(answer.reason, ReasonCode::NOT_AUTHORIZED),
+        other => panic!("{other:?}"),
+    }
+
+    // A token, and a new one while connected.
+    let mut client = open().await;
+    let answer = client
+        .connect(connect_by("JWT", token(&[], 900).as_bytes()))
+        .await;
+    assert_eq!(answer.reason, ReasonCode::SUCCESS);
+    assert_eq!(answer.properties.auth_method, Some("JWT".into()));
+    let again = ReasonCode::REAUTHENTICATE;
+    let renewed = auth(again, "JWT", token(&[], 1800).as_bytes());
+    client.send(&renewed).await;
+    match client.next().await {
+        Some(Packet::Auth(done)) => assert_eq!(done.reason, ReasonCode::SUCCESS),
+        other => panic!("{other:?}"),
+    }
+    client.nothing_more().await;
+    client.send(&auth(again, "JWT", b"no token")).await;
+    match client.next().await {
+        Some(Packet::Disconnect(bye)) => assert_eq!(bye.reason, ReasonCode::NOT_AUTHORIZED),
+        other => panic!("{other:?}"),
+    }
+
+    // A connection ends with its token.
+    let mut short = open().await;
+    let answer = short
+        .connect(connect_by("JWT", token(&[], 2).as_bytes()))
+        .await;
+    assert_eq!(answer.reason, ReasonCode::SUCCESS);
+    match short.next().await {
+        Some(Packet::Disconnect(bye)) => assert_eq!(bye.reason, ReasonCode::NOT_AUTHORIZED),
+        other => panic!("{other:?}"),
+    }
+    shutdown.cancel();
+    broker.finished().await.unwrap();
 }

@@ -68,10 +68,6 @@ impl Identity {
     ///
     /// # Errors
     /// When it is somebody else: a session does not change hands.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the session's AUTH packets will call it")
-    )]
     pub(crate) fn renewed(&self, who: Authenticated) -> Result<Self, ReasonCode> {
         if who.username == self.username {
             Ok(Self::new(who, self.client_id.clone()))
@@ -87,13 +83,9 @@ impl Identity {
 }
 
 /// One exchange of enhanced authentication (MQTT 5 §4.12).
-pub(crate) trait Exchange: Send {
+pub(crate) trait Exchange: Send + Sync {
     /// Takes the authentication data of a CONNECT or AUTH; empty, if it has none. After [`Step::Done`] and
     /// [`Step::Refused`] the exchange is over.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the session's AUTH packets will call it")
-    )]
     fn step(&mut self, data: &[u8]) -> Step;
 }
 
@@ -185,10 +177,6 @@ impl Authentication {
     }
 
     /// Begins an exchange; `None` for an unknown method, which is refused with 0x8C.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the session's AUTH packets will call it")
-    )]
     pub(crate) fn begin(&self, method: &str) -> Option<Box<dyn Exchange>> {
         match (method, &self.tokens) {
             (scram::METHOD, _) if !self.users.is_empty() => {
