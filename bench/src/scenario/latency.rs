@@ -74,9 +74,9 @@ async fn measure_bare(kafka: &Kafka, total: u64) -> anyhow::Result<Histogram<u64
     let epoch = Instant::now();
     let received = Arc::new(AtomicU64::new(0));
     let (tell, mut told) = mpsc::unbounded_channel();
-    let tail = Tail::start(&kafka.settings(), "latency", {
+    let on_record = {
         let received = Arc::clone(&received);
-        move |record| {
+        move |record: kafka::Record| {
             let now_ns = epoch.elapsed().as_nanos() as u64;
             if let Some(stamp) = record.value.as_deref().and_then(Stamp::read) {
                 // Bounded by the number of records; nobody listens any more only when the measurement has failed.
@@ -84,7 +84,8 @@ async fn measure_bare(kafka: &Kafka, total: u64) -> anyhow::Result<Histogram<u64
             }
             received.fetch_add(1, Ordering::Relaxed);
         }
-    })?;
+    };
+    let tail = Tail::start(&kafka.settings(), "latency", on_record, || {})?;
     let producer = Producer::new(&kafka.settings(), 1 << 26)?;
     let mut value = payload(PAYLOAD_BYTES);
     let mut send = async |at: u64| {
