@@ -110,7 +110,7 @@ impl SessionRecord {
     /// When the session is over, in milliseconds since the Unix epoch; `None`: never, or not before its connection ends.
     pub(crate) fn ends_ms(&self) -> Option<u64> {
         let has_end = !self.connected && self.expiry_s < u32::MAX;
-        has_end.then(|| self.left_ms + u64::from(self.expiry_s) * 1000)
+        has_end.then(|| self.left_ms.saturating_add(u64::from(self.expiry_s) * 1000))
     }
 
     /// When something has to be done about it: the will is due, or the session is over.

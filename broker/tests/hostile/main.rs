@@ -4,6 +4,7 @@
 mod connecting;
 mod load;
 mod packets;
+mod records;
 mod subscribing;
 mod websocket;
 
@@ -28,7 +29,7 @@ struct Bed {
     publisher: Client,
     subscriber: Client,
     round: u16,
-    _kafka: Kafka,
+    kafka: Kafka,
 }
 
 impl Bed {
@@ -45,7 +46,7 @@ impl Bed {
             publisher,
             subscriber,
             round: 0,
-            _kafka: kafka,
+            kafka,
         }
     }
 
