@@ -181,6 +181,9 @@ fn time_left(timestamp_ms: i64, seconds: u32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::BytesMut;
+    use mqtt::{Packet, Version, codec};
+    use proptest::prelude::*;
 
     fn record(value: &[u8], headers: Vec<(Cow<'_, str>, Cow<'_, [u8]>)>) -> Record {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -257,5 +260,46 @@ mod tests {
         old.timestamp_ms += 5_500;
         let left = message(&old, "a").unwrap().properties().message_expiry_s;
         assert!(matches!(left, Some(4..=5)), "{left:?}");
+    }
+
+    fn header() -> impl Strategy<Value = (String, Bytes)> {
+        let name = prop_oneof![
+            "mqtt\\.(qos|retain|client|expiry|format|content-type|response-topic|correlation-data|user\\.|user\\.a)",
+            "[a-zé#]{0,8}",
+        ];
+        let value = prop_oneof![
+            "[0-9a-zé/#-]{0,12}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..12),
+            Just(vec![b'x'; FIELD_BYTES_MAX + 1]),
+        ];
+        (name, value.prop_map(Bytes::from))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_producer_writes_is_sent_as_a_packet_that_reads_back(
+            headers in prop::collection::vec(header(), 0..6),
+            timestamp_ms in any::<i64>(),
+            topic in "[a-z/+#é]{0,6}",
+        ) {
+            let mut record = record(b"x", vec![]);
+            record.headers = headers;
+            record.timestamp_ms = timestamp_ms;
+            if let Some(message) = message(&record, &topic) {
+                let publish = Publish {
+                    dup: false,
+                    qos: QoS::AtMostOnce,
+                    retain: message.retain,
+                    topic: Some(message.topic().clone()),
+                    packet_id: None,
+                    properties: message.properties().clone(),
+                    payload: message.payload().clone(),
+                };
+                let packet = Packet::Publish(publish);
+                let mut bytes = BytesMut::new();
+                codec::encode(&packet, Version::V5, &mut bytes);
+                prop_assert_eq!(codec::decode(&mut bytes, Version::V5, usize::MAX), Ok(Some(packet)));
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn who(username: Option<&str>) -> Identity {
     Identity {
@@ -175,4 +176,21 @@ fn sys_needs_a_rule_that_names_it() {
     assert!(!open.may_publish(&who(Some("ann")), "$SYS/x"));
     let without = Acl::parse(None, "", ("ALLOW", "ALLOW")).unwrap();
     assert!(!without.may_subscribe(&who(Some("ann")), &filter("$SYS/#")));
+}
+
+proptest! {
+    /// Either every line is a rule, or one that is none is named.
+    #[test]
+    fn what_is_written_is_rules_or_names_the_line_that_is_not(
+        lines in prop::collection::vec(
+            "(a/#|\\+|#a|\\{username\\}/x|\\{b\\}|), ?(ALL|publish|x|), ?(group=|username=a|authenticated=true&|), ?(ALLOW|DENY|)(,|)",
+            1..6,
+        ),
+    ) {
+        let text = lines.join("\n");
+        match Acl::parse(Some(&text), "rules", ("DENY", "DENY")) {
+            Ok(acl) => prop_assert_eq!(acl.rules.len(), lines.len()),
+            Err(error) => prop_assert!(error.to_string().starts_with("rules line "), "{}", error),
+        }
+    }
 }

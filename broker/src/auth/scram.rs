@@ -175,6 +175,7 @@ fn unescaped(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::io::Write;
 
     fn users(text: &str) -> Arc<Users> {
@@ -321,5 +322,21 @@ mod tests {
         let challenge = sent(server.step(format!("y,a=ann,{bare}").as_bytes()));
         let (last, _) = answer("x", "y,a=ann,", bare, &challenge);
         assert!(matches!(server.step(last.as_bytes()), Step::Done { .. }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))] // each derives a key, slowly on purpose
+
+        /// What comes before a client has shown who it is comes from anybody.
+        #[test]
+        fn no_two_messages_that_are_made_up_let_anybody_in(
+            first in "(n|y|p|),(a=ann|),(n=)?[a-z=2CD,é]{0,8},(r=)?[!-~]{0,8}",
+            last in "(c=)?[a-zA-Z0-9+/=]{0,8},(r=)?[!-~]{0,32}(,p=)?[a-zA-Z0-9+/=]{0,48}",
+        ) {
+            let mut server = Server::new(users("ann=x\n"));
+            let challenged = matches!(server.step(first.as_bytes()), Step::Continue(_));
+            let refused = Step::Refused(ReasonCode::NOT_AUTHORIZED);
+            prop_assert_eq!(server.step(last.as_bytes()), refused, "{}", challenged);
+        }
     }
 }
