@@ -3,21 +3,40 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use mqtt::packet::{Connect, PacketId, Will};
 use mqtt::session::{Accepted, Resumed, Step, asked_expiry_s};
 use mqtt::{QoS, ReasonCode};
 
-use crate::auth::Identity;
+use crate::auth::{Authenticated, Identity};
 use crate::client::{Client, load_in_flight};
 use crate::connection::Connection;
 use crate::session_record::{SavedWill, SessionRecord};
 use crate::sessions::{Claim, now_ms};
 
 impl Connection {
-    /// Decides on a CONNECT.
-    pub(crate) async fn connect(&mut self, connect: &Connect) {
+    /// Decides on a CONNECT, or begins the exchange that does.
+    pub(crate) async fn connect(&mut self, connect: Box<Connect>) {
+        if connect.properties.auth_method.is_some() {
+            let data = connect.properties.auth_data.clone().unwrap_or_default();
+            return self.begin_exchange(Some(connect), data).await;
+        }
+        let (username, password) = (connect.username.as_deref(), connect.password.as_deref());
+        match self.node.users.admit(username, password) {
+            Ok(who) => self.admit(&connect, who, None).await,
+            Err(reason) => self.refuse_connect(&connect, reason),
+        }
+    }
+
+    /// Lets a client in that has shown who it is. `auth_data`: the last data of the method of enhanced authentication.
+    pub(crate) async fn admit(
+        &mut self,
+        connect: &Connect,
+        who: Authenticated,
+        auth_data: Option<Bytes>,
+    ) {
         let node = Arc::clone(&self.node);
-        let entered = match self.identify(connect) {
+        let entered = match self.identify(connect, who) {
             Ok(identity) => node
                 .patiently(self.enter(connect, identity))
                 .await
@@ -26,6 +45,10 @@ impl Connection {
         };
         match entered {
             Ok((client, accepted)) => {
+                let accepted = Accepted {
+                    auth_data,
+                    ..accepted
+                };
                 self.session.handle_accepted(Instant::now(), accepted);
                 node.metrics.connect("accepted");
                 node.metrics
@@ -34,32 +57,24 @@ impl Connection {
                 self.client = Some(Box::new(client));
                 self.ask_for_sweeps();
             }
-            Err(reason) => {
-                node.metrics.connect(reason.text());
-                tracing::info!(client_id = %connect.client_id, %reason, "connection refused");
-                self.session.handle_refused(reason);
-            }
+            Err(reason) => self.refuse_connect(connect, reason),
         }
     }
 
-    fn identify(&self, connect: &Connect) -> Result<Identity, ReasonCode> {
+    pub(crate) fn refuse_connect(&mut self, connect: &Connect, reason: ReasonCode) {
+        self.node.metrics.connect(reason.text());
+        tracing::info!(client_id = %connect.client_id, %reason, "connection refused");
+        self.session.handle_refused(reason);
+    }
+
+    fn identify(&self, connect: &Connect, who: Authenticated) -> Result<Identity, ReasonCode> {
         let node = &self.node;
-        let username = connect.username.as_deref();
-        if !node.users.admit(username, connect.password.as_deref()) {
-            return Err(match username {
-                Some(_) => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-                None => ReasonCode::NOT_AUTHORIZED,
-            });
-        }
         let client_id = if connect.client_id.is_empty() {
             format!("auto-{:016x}", rand::random::<u64>())
         } else {
             connect.client_id.as_str().to_owned()
         };
-        let identity = Identity {
-            username: username.map(ToOwned::to_owned),
-            client_id,
-        };
+        let identity = Identity::new(who, client_id);
         // Asked now, so that what is stored may be published by any node at any time.
         let may_leave_will = connect
             .will

@@ -8,13 +8,17 @@ use mqtt::{TopicFilter, TopicName};
 use service::config::{self, Stop};
 use service::{BadSetting, Settings};
 
-use crate::TABLES;
 use crate::config::{Config, Ready};
 use crate::rules::{Direction, Rule, Rules};
+use crate::{TABLES, command};
 
 /// Check all settings and files, and explain the topic rules.
 #[derive(Debug, Parser)]
-#[command(name = "broker check-config", version)]
+#[command(
+    name = "broker check-config",
+    bin_name = "broker check-config",
+    version
+)]
 struct Args {
     /// MQTT topics: says where each is kept; with wildcards: which Kafka topics a subscription reads;
     /// KAFKA_TOPIC=KEY: says which MQTT topic that record is of
@@ -27,20 +31,7 @@ struct Args {
 /// Checks the settings in `argv`, whose first element is a name, in the environment and in the file, and explains them
 /// on standard output. The exit status is 0, or 2 when something is wrong, with one line on standard error.
 pub fn check_config(argv: Vec<OsString>) -> ExitCode {
-    match explained(argv) {
-        Ok(text) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(Stop::Print(text)) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(Stop::Bad(bad)) => {
-            eprintln!("broker check-config: {bad}");
-            ExitCode::from(2)
-        }
-    }
+    command::end("check-config", explained(argv))
 }
 
 fn explained(argv: Vec<OsString>) -> Result<String, Stop> {

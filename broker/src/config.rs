@@ -11,12 +11,17 @@ use mqtt::session::Limits;
 use service::{BadSetting, Settings};
 
 use crate::acl::Acl;
-use crate::auth::Users;
+use crate::auth::{Authentication, JwtConfig};
 use crate::rules::{Lists, RuleConfig, Rules};
 
 /// An MQTT broker that keeps everything in Kafka.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "broker", version)]
+#[command(
+    name = "broker",
+    version,
+    after_help = "broker check-config checks all this and explains the topic rules; \
+                  broker hash-password writes a line of the users file"
+)]
 pub struct Config {
     /// Kafka: host:port, comma-separated
     #[arg(
@@ -86,9 +91,12 @@ pub struct Config {
     /// Refuse clients without a user name
     #[arg(long, env = "AUTHENTICATION_REQUIRED", action = ArgAction::Set, default_value_t = true)]
     pub authentication_required: bool,
-    /// Users: lines of user=password
+    /// Users: lines of user=password, or what `broker hash-password` prints
     #[arg(long, env = "USERS_FILE_PATH")]
     pub users_file_path: Option<PathBuf>,
+    /// JSON web tokens
+    #[command(flatten)]
+    pub jwt: JwtConfig,
     /// Access rules: lines of Topic, Action, Condition, Outcome
     #[arg(long, env = "AUTHORIZATION_RULES_PATH")]
     pub authorization_rules_path: Option<PathBuf>,
@@ -201,7 +209,7 @@ pub struct Config {
 pub(crate) struct Ready {
     pub(crate) config: Config,
     pub(crate) rules: Rules,
-    pub(crate) users: Users,
+    pub(crate) users: Authentication,
     pub(crate) acl: Acl,
     pub(crate) limits: Arc<Limits>,
     pub(crate) kafka: kafka::Settings,
@@ -225,9 +233,10 @@ impl Ready {
         };
         written.extend(lists.rules()?);
         let rules = Rules::new(&written, &config.kafka_messages_default_topic)?;
-        let users = Users::load(
+        let users = Authentication::load(
             config.users_file_path.as_deref(),
             config.authentication_required,
+            &config.jwt,
         )?;
         if users.locks_everybody_out() {
             return Err(BadSetting(

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use mqtt::packet::{Publish, Will};
@@ -13,6 +13,7 @@ use mqtt::{QoS, ReasonCode};
 use tokio_util::task::TaskTracker;
 
 use crate::admission::may_publish;
+use crate::authenticating::Authenticating;
 use crate::client::Client;
 use crate::ingress::{Part, Taken};
 use crate::mailbox::{Contents, Mailbox};
@@ -25,6 +26,10 @@ const BATCH_BYTES: usize = 64 * 1024;
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// A client that takes nothing for so long is gone. A guess: several times a mobile network's hand-over.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A session that outlives its connection is stored after so many messages at QoS 1 and 2, too: they come again after a
+/// crash. A guess.
+const CHECKPOINT_MESSAGES: u64 = 1000;
 
 /// A publish that has to wait; nothing of the same client overtakes it.
 pub(crate) enum Stalled {
@@ -47,6 +52,7 @@ pub(crate) struct Connection {
     /// Messages that were taken out of the mailbox.
     pub(crate) ready: VecDeque<Delivery>,
     pub(crate) stalled: Option<Box<Stalled>>,
+    pub(crate) authenticating: Option<Box<Authenticating>>,
     buffer: BytesMut,
     /// The socket was not read.
     paused: bool,
@@ -74,6 +80,7 @@ impl Connection {
             retained: VecDeque::new(),
             ready: VecDeque::new(),
             stalled: None,
+            authenticating: None,
             buffer: BytesMut::new(),
             paused: false,
             is_saving: false,
@@ -106,8 +113,12 @@ impl Connection {
         }
     }
 
-    /// Whether there is work that needs nothing from outside.
+    /// Whether there is work that needs nothing from outside: a message that can be sent, or more of them in the mailbox.
     fn can_go_on(&self) -> bool {
+        self.can_deliver() || (self.ready.is_empty() && self.mailbox.has_news())
+    }
+
+    fn can_deliver(&self) -> bool {
         let next = self.retained.front().or_else(|| self.ready.front());
         let next_fits = next
             .is_some_and(|next| next.qos == QoS::AtMostOnce || self.session.delivery_room() > 0);
@@ -202,8 +213,12 @@ impl Connection {
     /// What a client does seldom: its future is large, and boxed.
     async fn fulfil_rare(&mut self, output: Output) {
         match output {
-            Output::Connect(connect) => self.connect(&connect).await,
-            Output::Auth { .. } => self.session.close(ReasonCode::BAD_AUTHENTICATION_METHOD),
+            Output::Connect(connect) => self.connect(connect).await,
+            Output::Auth {
+                data,
+                is_start: true,
+            } => self.begin_exchange(None, data).await,
+            Output::Auth { data, .. } => self.go_on_exchange(&data).await,
             Output::Subscribe(subscribe) => self.subscribe(subscribe).await,
             Output::Unsubscribe { packet_id, filters } => {
                 self.unsubscribe(packet_id, &filters).await;
@@ -267,9 +282,13 @@ impl Connection {
 
     fn deliver(&mut self) {
         let now = self.now;
-        while self.session.transmit().len() < BATCH_BYTES && self.can_go_on() {
+        while self.session.transmit().len() < BATCH_BYTES && self.can_deliver() {
             let next = self.retained.pop_front().or_else(|| self.ready.pop_front());
             if let Some(delivery) = next {
+                if !self.may_receive(&delivery) {
+                    self.node.metrics.dropped("not_authorized", 1);
+                    continue;
+                }
                 if delivery.qos > QoS::AtMostOnce {
                     self.sent_since_saved += 1;
                 }
@@ -280,11 +299,28 @@ impl Connection {
         self.mailbox.set_in_flight(in_flight + self.ready.len());
     }
 
+    fn may_receive(&self, delivery: &Delivery) -> bool {
+        let topic = delivery.message.topic().as_str();
+        self.client
+            .as_ref()
+            .is_some_and(|client| self.node.acl.may_receive(&client.identity, topic))
+    }
+
+    /// When what the client has proved is not true any more, as its token says.
+    fn identity_expires(&self) -> Option<Instant> {
+        let expires = self.client.as_ref()?.identity.expires?;
+        let left = expires.duration_since(SystemTime::now());
+        // One that is further away than a clock can count never comes.
+        self.now.checked_add(left.unwrap_or_default())
+    }
+
     /// Stores the session's state when packets wait for that, and now and then, so that a crash does not bring back too
     /// much that was acknowledged.
     async fn save(&mut self) {
         let wanted = self.session.wants_saving();
-        let is_due = self.checkpoint_due().is_some_and(|due| self.now >= due);
+        let is_due = self.sent_since_saved >= CHECKPOINT_MESSAGES
+            && self.session.session_expiry_s() > 0
+            || self.checkpoint_due().is_some_and(|due| self.now >= due);
         if !self.is_saving && (wanted.is_some() || is_due) {
             Box::pin(self.save_now(wanted)).await;
         }
@@ -362,7 +398,8 @@ impl Connection {
         }
         self.paused = !wants_input;
         let silence = wants_input.then(|| self.session.poll_timeout()).flatten();
-        let deadline = [silence, self.checkpoint_due().filter(|_| !self.is_saving)]
+        let checkpoint = self.checkpoint_due().filter(|_| !self.is_saving);
+        let deadline = [silence, checkpoint, self.identity_expires()]
             .into_iter()
             .flatten()
             .min();
@@ -381,7 +418,13 @@ impl Connection {
                     self.node.metrics.received_bytes.inc_by(count as u64);
                 }
             },
-            () = timer.wait(deadline) => self.session.handle_timeout(Instant::now()),
+            () = timer.wait(deadline) => {
+                self.now = Instant::now();
+                self.session.handle_timeout(self.now);
+                if self.identity_expires().is_some_and(|expires| expires <= self.now) {
+                    self.session.close(ReasonCode::NOT_AUTHORIZED);
+                }
+            }
             () = room => {
                 if let Some(Stalled::NoRoom(part, token, publish)) = self.stalled.take().map(|s| *s) {
                     self.append(part, token, publish);

@@ -44,7 +44,7 @@ impl Egress {
         let now_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_millis() as i64);
-        let age_ms = (now_ms - record.timestamp_ms).max(0);
+        let age_ms = now_ms.saturating_sub(record.timestamp_ms).max(0);
         metrics.kafka_to_broker.observe(age_ms as f64 / 1000.0);
         self.handle(record, true);
     }

@@ -18,9 +18,11 @@
 mod acl;
 mod admission;
 mod auth;
+mod authenticating;
 mod catch_up;
 mod check_config;
 mod client;
+mod command;
 mod config;
 mod connection;
 mod cursors;
@@ -47,6 +49,7 @@ mod subscriptions;
 mod sys;
 mod transport;
 
+pub use auth::{JwtConfig, Secret, hash_password};
 pub use check_config::check_config;
 pub use config::Config;
 pub use start::{Broker, TABLES};

@@ -317,6 +317,11 @@ impl Mailbox {
         self.bell.notified().await;
     }
 
+    /// Whether there is something that the driver has not taken.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news.load(Ordering::SeqCst)
+    }
+
     /// Wakes the driver, or makes its next wait for the bell short.
     pub(crate) fn ring(&self) {
         self.has_news.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The broker as a process, and the command beside it: `broker check-config`.
+//! The broker as a process, and the commands beside it: `check-config` and `hash-password`.
 
 use std::process::ExitCode;
 
@@ -6,13 +6,13 @@ use broker::{Broker, Config, TABLES};
 
 fn main() -> ExitCode {
     let mut argv: Vec<_> = std::env::args_os().collect();
-    match argv.get(1).and_then(|word| word.to_str()) {
-        Some("check-config") => {
-            argv.remove(1);
-            broker::check_config(argv)
-        }
-        _ => serve(),
-    }
+    let command = match argv.get(1).and_then(|word| word.to_str()) {
+        Some("check-config") => broker::check_config,
+        Some("hash-password") => broker::hash_password,
+        _ => return serve(),
+    };
+    argv.remove(1);
+    command(argv)
 }
 
 fn serve() -> ExitCode {

@@ -11,7 +11,7 @@ use mqtt::session::{Delivery, Limits, Message};
 use mqtt::{ReasonCode, TopicFilter};
 
 use crate::acl::Acl;
-use crate::auth::Users;
+use crate::auth::Authentication;
 use crate::catch_up::CatchUp;
 use crate::egress::Egress;
 use crate::ingress::{Ingress, Part, Taken};
@@ -32,7 +32,7 @@ pub(crate) struct Node {
     pub(crate) settings: NodeSettings,
     pub(crate) rules: Arc<Rules>,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) users: Users,
+    pub(crate) users: Authentication,
     pub(crate) acl: Acl,
     pub(crate) ingress: Ingress,
     pub(crate) egress: Arc<Egress>,

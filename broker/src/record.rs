@@ -16,11 +16,12 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use kafka::Record;
 use mqtt::packet::Publish;
 use mqtt::properties::Properties;
 use mqtt::session::{Extra, Message};
-use mqtt::wire::Text;
+use mqtt::wire::{FIELD_BYTES_MAX, Text};
 use mqtt::{QoS, TopicName};
 
 const RESERVED: &str = "mqtt.";
@@ -102,18 +103,22 @@ pub(crate) fn message(record: &Record, mqtt_topic: &str) -> Option<Message> {
             CLIENT => {}
             EXPIRY => properties.message_expiry_s = number(value),
             FORMAT => properties.payload_format = number(value).filter(|n| *n <= 1),
-            CONTENT_TYPE => properties.content_type = Text::new(value.clone()).ok(),
-            RESPONSE_TOPIC => properties.response_topic = Text::new(value.clone()).ok(),
-            CORRELATION_DATA => properties.correlation_data = Some(value.clone()),
+            CONTENT_TYPE => properties.content_type = text(value),
+            RESPONSE_TOPIC => properties.response_topic = text(value).filter(is_topic_name),
+            CORRELATION_DATA => {
+                properties.correlation_data =
+                    Some(value.clone()).filter(|data| data.len() <= FIELD_BYTES_MAX);
+            }
             other => {
                 let name = match other.strip_prefix(ESCAPED_USER) {
                     Some(name) => name,
                     None if other.starts_with(RESERVED) => continue,
                     None => other,
                 };
-                // A header that is not text can't be a user property.
-                if let Ok(value) = Text::new(value.clone()) {
-                    properties.user.push((name.into(), value));
+                // A header that is not text, or longer than MQTT's, can't be a user property.
+                let name = Bytes::copy_from_slice(name.as_bytes());
+                if let (Some(name), Some(value)) = (text(&name), text(value)) {
+                    properties.user.push((name, value));
                 }
             }
         }
@@ -149,6 +154,15 @@ pub(crate) fn source(kafka_topic: &str, partition: i32, offset: i64, timestamp_m
     .into()
 }
 
+fn text(bytes: &Bytes) -> Option<Text> {
+    Text::new(bytes.clone()).ok()
+}
+
+/// [MQTT-3.3.2-14]
+fn is_topic_name(text: &Text) -> bool {
+    TopicName::new(text.clone()).is_ok()
+}
+
 fn number<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
@@ -167,7 +181,9 @@ fn time_left(timestamp_ms: i64, seconds: u32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
+    use bytes::BytesMut;
+    use mqtt::{Packet, Version, codec};
+    use proptest::prelude::*;
 
     fn record(value: &[u8], headers: Vec<(Cow<'_, str>, Cow<'_, [u8]>)>) -> Record {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -244,5 +260,46 @@ mod tests {
         old.timestamp_ms += 5_500;
         let left = message(&old, "a").unwrap().properties().message_expiry_s;
         assert!(matches!(left, Some(4..=5)), "{left:?}");
+    }
+
+    fn header() -> impl Strategy<Value = (String, Bytes)> {
+        let name = prop_oneof![
+            "mqtt\\.(qos|retain|client|expiry|format|content-type|response-topic|correlation-data|user\\.|user\\.a)",
+            "[a-zé#]{0,8}",
+        ];
+        let value = prop_oneof![
+            "[0-9a-zé/#-]{0,12}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..12),
+            Just(vec![b'x'; FIELD_BYTES_MAX + 1]),
+        ];
+        (name, value.prop_map(Bytes::from))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_producer_writes_is_sent_as_a_packet_that_reads_back(
+            headers in prop::collection::vec(header(), 0..6),
+            timestamp_ms in any::<i64>(),
+            topic in "[a-z/+#é]{0,6}",
+        ) {
+            let mut record = record(b"x", vec![]);
+            record.headers = headers;
+            record.timestamp_ms = timestamp_ms;
+            if let Some(message) = message(&record, &topic) {
+                let publish = Publish {
+                    dup: false,
+                    qos: QoS::AtMostOnce,
+                    retain: message.retain,
+                    topic: Some(message.topic().clone()),
+                    packet_id: None,
+                    properties: message.properties().clone(),
+                    payload: message.payload().clone(),
+                };
+                let packet = Packet::Publish(publish);
+                let mut bytes = BytesMut::new();
+                codec::encode(&packet, Version::V5, &mut bytes);
+                prop_assert_eq!(codec::decode(&mut bytes, Version::V5, usize::MAX), Ok(Some(packet)));
+            }
+        }
     }
 }

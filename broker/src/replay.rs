@@ -146,6 +146,7 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_start_is_a_word_a_time_a_while_ago_or_an_offset() {
@@ -169,6 +170,15 @@ mod tests {
             "-1é",
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_is_a_start_or_is_none(text in "(offset:|-|)[0-9a-zT:.Z+é-]{0,24}") {
+            // It does not panic, and history starts nowhere before the epoch.
+            let from = From::parse(&text, SystemTime::now());
+            prop_assert!(!matches!(from, Some(From::Time(ms) | From::Offset(ms)) if ms < 0));
         }
     }
 }

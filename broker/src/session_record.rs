@@ -110,7 +110,7 @@ impl SessionRecord {
     /// When the session is over, in milliseconds since the Unix epoch; `None`: never, or not before its connection ends.
     pub(crate) fn ends_ms(&self) -> Option<u64> {
         let has_end = !self.connected && self.expiry_s < u32::MAX;
-        has_end.then(|| self.left_ms + u64::from(self.expiry_s) * 1000)
+        has_end.then(|| self.left_ms.saturating_add(u64::from(self.expiry_s) * 1000))
     }
 
     /// When something has to be done about it: the will is due, or the session is over.
@@ -184,6 +184,7 @@ mod tests {
     use bytes::Bytes;
     use mqtt::TopicName;
     use mqtt::properties::Properties;
+    use proptest::prelude::*;
 
     fn will(delay_s: u32) -> Will {
         let mut properties = Properties::default();
@@ -264,5 +265,34 @@ mod tests {
     fn what_is_not_a_session_is_an_error() {
         assert!(SessionRecord::read(b"{}").is_err());
         assert!(SessionRecord::read(b"\xff").is_err());
+    }
+
+    proptest! {
+        /// The session topic is open to whoever may write to Kafka.
+        #[test]
+        fn a_record_that_was_tampered_with_is_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            left_ms in any::<u64>(),
+        ) {
+            let record = SessionRecord {
+                left_ms,
+                expiry_s: 5,
+                will: Some(SavedWill::new(&will(3))),
+                ..SessionRecord::default()
+            };
+            let mut bytes = record.write();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let Ok(read) = SessionRecord::read(&bytes) else {
+                return Ok(());
+            };
+            let (ends, due) = (read.ends_ms(), read.due_ms());
+            prop_assert!(ends.is_none_or(|ends| due.is_some_and(|due| due <= ends)));
+            if let Some(Ok(publish)) = read.will.map(|will| will.publish()) {
+                prop_assert_eq!(publish.packet_id, None);
+            }
+        }
     }
 }

@@ -68,6 +68,11 @@ impl Connection {
         if !is_known && client.subscriptions.len() >= node.settings.subscriptions_max {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
+        let waiting = self.retained.len() + retained.len();
+        let asks_for_more = subscription.options.retain_handling != RetainHandling::DoNotSend;
+        if asks_for_more && waiting >= RETAINED_WAITING_MAX {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
         if !node.acl.may_subscribe(&client.identity, filter) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
@@ -136,12 +141,7 @@ impl Connection {
                 RetainHandling::DoNotSend => false,
             };
         if wants_retained {
-            let waiting = self.retained.len() + retained.len();
-            let found = match waiting < RETAINED_WAITING_MAX {
-                true => node.retained(filter).await,
-                false => Err(ReasonCode::QUOTA_EXCEEDED),
-            };
-            match found {
+            match node.retained(filter).await {
                 Ok(found) => retained.extend(found.into_iter().map(|message| {
                     let extra = shows_source.then(|| self.source_of(&message)).flatten();
                     retained_delivery(message, subscription.options.qos, id, extra)

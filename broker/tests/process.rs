@@ -1,52 +1,16 @@
 //! The broker as a process: what is wrong ends the start with one line, and kill -9 loses nothing acknowledged.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use mqtt::packet::Ack;
 use mqtt::{Packet, QoS, Version};
+use process::Process;
 use support::{Client, Kafka, access, connect, id, publish, write_file};
-
-/// A broker process; killed when the test ends.
-struct Process {
-    child: Child,
-    mqtt: std::net::SocketAddr,
-}
-
-impl Process {
-    fn start(kafka: &Kafka, files: &tempfile::TempDir) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_broker"))
-            .args(kafka.flags())
-            .args(access(files))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let mqtt = line
-            .split("mqtt on ")
-            .nth(1)
-            .and_then(|rest| rest.split(',').next())
-            .unwrap_or_else(|| panic!("`{line}` does not say where mqtt is"));
-        Self {
-            mqtt: mqtt.parse().unwrap(),
-            child,
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // On Unix this is SIGKILL; the child may have ended already.
-        let _ended = self.child.kill();
-        self.child.wait().unwrap();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")] // waiting for a process blocks a thread, and Kafka needs one
 async fn kill_9_loses_nothing_that_was_acknowledged() {
@@ -54,7 +18,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     let files = tempfile::tempdir().unwrap();
     let mut acknowledged = 0u32;
     for round in 0..3u32 {
-        let process = Process::start(&kafka, &files);
+        let process = Process::start(&kafka, &files, &[]);
         let mut client = Client::open(process.mqtt, Version::V3_1_1).await;
         client.connect(connect(Version::V3_1_1, "c")).await;
         let mut sent = 0u16;

@@ -95,7 +95,9 @@ fn test_on_apache_kafka() -> anyhow::Result<()> {
     })?;
     let mut test = cargo(&["test", "--locked"]);
     test.args(KAFKA_TESTS)
-        .env("TEST_KAFKA", cluster.bootstrap_servers());
+        .env("TEST_KAFKA", cluster.bootstrap_servers())
+        // Tests that kill their Kafka start one of their own with this program.
+        .env("TEST_KAFKA_CONTROL", std::env::current_exe()?);
     let result = shell::run(&mut test, "see CONTRIBUTING.md");
     drop(cluster);
     // After a failure the server's log stays, to be looked at.

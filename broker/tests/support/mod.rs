@@ -28,17 +28,21 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// One that runs already.
+    pub fn at(bootstrap_servers: String) -> Self {
+        Self {
+            bootstrap_servers,
+            _embedded: None,
+            prefix: prefix(),
+        }
+    }
+
     pub async fn start() -> Self {
-        let prefix = format!("t{:08x}-", rand::random::<u32>());
         let named = std::env::var("TEST_KAFKA")
             .ok()
             .filter(|servers| !servers.is_empty());
         if let Some(bootstrap_servers) = named {
-            return Self {
-                bootstrap_servers,
-                _embedded: None,
-                prefix,
-            };
+            return Self::at(bootstrap_servers);
         }
         let dir = tempfile::tempdir().unwrap();
         let server = embedded_kafka::Server::start(embedded_kafka::Config::new(dir.path()))
@@ -47,7 +51,7 @@ impl Kafka {
         Self {
             bootstrap_servers: server.bootstrap_servers(),
             _embedded: Some((server, dir)),
-            prefix,
+            prefix: prefix(),
         }
     }
 
@@ -102,6 +106,10 @@ impl Kafka {
         .map(|(name, value)| format!("--{name}={value}"))
         .to_vec()
     }
+}
+
+fn prefix() -> String {
+    format!("t{:08x}-", rand::random::<u32>())
 }
 
 /// A broker in the process: users `ann` and `bob` (password `secret`) may do everything, `eve` only read `open/#`.

@@ -1,9 +1,10 @@
 //! A record as it was read.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 
 /// A partition and the offset of the next record wanted from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Record {
     pub key: Option<Bytes>,
     /// The value; `None` is a tombstone.
     pub value: Option<Bytes>,
-    /// Headers in their order; a header without a value has an empty one.
+    /// Headers in their order; a header without a value has an empty one, and one whose name is not UTF-8 is left out.
     pub headers: Vec<(String, Bytes)>,
 }
 
@@ -43,15 +44,8 @@ impl Record {
             key: message.key().map(Bytes::copy_from_slice),
             value: message.payload().map(Bytes::copy_from_slice),
             headers: message.headers().map_or_else(Vec::new, |headers| {
-                headers
-                    .iter()
-                    .map(|header| {
-                        (
-                            header.key.to_owned(),
-                            Bytes::copy_from_slice(header.value.unwrap_or_default()),
-                        )
-                    })
-                    .collect()
+                let all = 0..headers.count();
+                all.filter_map(|at| header(headers, at)).collect()
             }),
         }
     }
@@ -63,4 +57,15 @@ impl Record {
             .find(|(key, _)| key == name)
             .map(|(_, value)| value)
     }
+}
+
+/// Kafka's protocol has text for a header's name, but any producer can write what is none, and no broker checks it. There
+/// rdkafka panics; so that one such record does not end whoever reads it, now and after each restart, it is passed over.
+fn header(headers: &BorrowedHeaders, at: usize) -> Option<(String, Bytes)> {
+    let read = || {
+        let header = headers.try_get(at)?;
+        let value = Bytes::copy_from_slice(header.value.unwrap_or_default());
+        Some((header.key.to_owned(), value))
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(None)
 }

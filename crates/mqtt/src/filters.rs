@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use crate::topic::{TopicFilter, levels};
 
 /// Filters, each with values by key; the key is who subscribed.
@@ -19,7 +21,8 @@ struct FilterNode<K, V> {
     /// Filters that go on with `#`: they match this level and all below.
     rest: BTreeMap<K, V>,
     plus: Option<Box<FilterNode<K, V>>>,
-    children: HashMap<Box<str>, FilterNode<K, V>>,
+    /// Seeded at random, so that nobody can choose levels that collide.
+    children: HashMap<Box<str>, FilterNode<K, V>, RandomState>,
 }
 
 impl<K, V> Default for FilterNode<K, V> {
@@ -28,7 +31,7 @@ impl<K, V> Default for FilterNode<K, V> {
             here: BTreeMap::new(),
             rest: BTreeMap::new(),
             plus: None,
-            children: HashMap::new(),
+            children: HashMap::default(),
         }
     }
 }

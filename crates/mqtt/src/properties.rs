@@ -10,7 +10,9 @@ use std::ops::{Deref, DerefMut};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::Violation;
-use crate::wire::{Reader, Text, VARINT_MAX, put_binary, put_text, put_varint, varint_len};
+use crate::wire::{
+    Reader, Text, VARINT_MAX, binary_len, put_binary, put_text, put_varint, varint_len,
+};
 
 /// Where a property may stand; several are or-ed.
 pub(crate) mod place {
@@ -289,7 +291,7 @@ impl Value for Bytes {
         put_binary(out, self);
     }
     fn wire_len(&self) -> usize {
-        2 + self.len()
+        2 + binary_len(self)
     }
 }
 

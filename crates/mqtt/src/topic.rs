@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::Violation;
-use crate::wire::Text;
+use crate::wire::{FIELD_BYTES_MAX, Text};
 
 /// The most levels a name or filter may have: a bound on the work of matching. A guess that no real tree comes near.
 pub const LEVELS_MAX: usize = 128;
@@ -19,7 +19,7 @@ impl TopicName {
     /// [`Violation::TopicName`].
     pub fn new(text: Text) -> Result<Self, Violation> {
         let fits = !text.is_empty()
-            && text.len() <= usize::from(u16::MAX)
+            && text.len() <= FIELD_BYTES_MAX
             && !text.contains(['+', '#'])
             && levels(&text).count() <= LEVELS_MAX;
         if fits {
@@ -39,7 +39,7 @@ impl TryFrom<&str> for TopicName {
     type Error = Violation;
 
     fn try_from(text: &str) -> Result<Self, Violation> {
-        if text.contains('\0') {
+        if text.contains('\0') || text.len() > FIELD_BYTES_MAX {
             return Err(Violation::TopicName);
         }
         Self::new(text.into())
@@ -77,7 +77,7 @@ impl TopicFilter {
         let filter = &text[start..];
         let mut rest = levels(filter).peekable();
         let mut fits = !filter.is_empty()
-            && text.len() <= usize::from(u16::MAX)
+            && text.len() <= FIELD_BYTES_MAX
             && !text.contains('\0')
             && levels(text).count() <= LEVELS_MAX;
         while let Some(level) = rest.next() {
@@ -251,6 +251,12 @@ mod tests {
             );
         }
         assert!(TopicName::try_from("/").is_ok());
+        let long = "a".repeat(FIELD_BYTES_MAX + 1);
+        assert_eq!(
+            TopicName::try_from(long.as_str()),
+            Err(Violation::TopicName)
+        );
+        assert!(TopicName::try_from(&long[1..]).is_ok());
         let deep = "a/".repeat(LEVELS_MAX);
         assert_eq!(
             TopicName::try_from(deep.as_str()),

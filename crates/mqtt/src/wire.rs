@@ -18,18 +18,21 @@ use crate::Violation;
 /// The largest value of a variable byte integer: 268 435 455 (§1.5.5).
 pub const VARINT_MAX: u32 = 0x0fff_ffff;
 
+/// The most bytes of a string and of binary data: their length is a u16 (§1.5.4, §1.5.6).
+pub const FIELD_BYTES_MAX: usize = u16::MAX as usize;
+
 /// A UTF-8 string of the wire; shares the packet's buffer.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(Bytes);
 
 impl Text {
-    /// Checks bytes as §1.5.4 wants: well-formed UTF-8 without U+0000.
+    /// Checks bytes as §1.5.4 wants: at most [`FIELD_BYTES_MAX`] of well-formed UTF-8 without U+0000.
     ///
     /// # Errors
     /// [`Violation::MalformedString`].
     pub fn new(bytes: Bytes) -> Result<Self, Violation> {
         match std::str::from_utf8(&bytes) {
-            Ok(text) if !text.contains('\0') => Ok(Self(bytes)),
+            Ok(text) if text.len() <= FIELD_BYTES_MAX && !text.contains('\0') => Ok(Self(bytes)),
             _ => Err(Violation::MalformedString),
         }
     }
@@ -55,9 +58,12 @@ impl Deref for Text {
 }
 
 impl From<&str> for Text {
-    /// For text of our own; a U+0000 in it is cut out, so the value is always valid on the wire.
+    /// For text of our own; a U+0000 in it is cut out, and so is what is too long, so the value is always valid on the
+    /// wire.
     fn from(text: &str) -> Self {
-        Self(Bytes::from(text.replace('\0', "")))
+        let mut text = text.replace('\0', "");
+        text.truncate(text.floor_char_boundary(FIELD_BYTES_MAX));
+        Self(Bytes::from(text))
     }
 }
 
@@ -155,9 +161,14 @@ pub(crate) fn put_varint(out: &mut BytesMut, mut value: u32) {
     }
 }
 
-/// Writes a length and the bytes. Longer values than a u16 can say do not come from the wire, and ours are checked.
+/// How many of the bytes [`put_binary`] writes. Longer values do not come from the wire, and ours are checked.
+pub(crate) fn binary_len(bytes: &[u8]) -> usize {
+    bytes.len().min(FIELD_BYTES_MAX)
+}
+
+/// Writes a length and the bytes.
 pub(crate) fn put_binary(out: &mut BytesMut, bytes: &[u8]) {
-    let length = bytes.len().min(usize::from(u16::MAX));
+    let length = binary_len(bytes);
     out.put_u16(length as u16);
     out.put_slice(&bytes[..length]);
 }
@@ -204,6 +215,16 @@ mod tests {
         // [MQTT-1.5.4-3] U+FEFF is kept wherever it stands.
         let bom = Text::new(Bytes::from_static(b"\xef\xbb\xbfa")).unwrap();
         assert_eq!(bom.as_str(), "\u{feff}a");
+    }
+
+    #[test]
+    fn mqtt_1_5_4_strings_are_no_longer_than_their_length_can_say() {
+        let long = "é".repeat(FIELD_BYTES_MAX);
+        let bytes = Bytes::from(long.clone().into_bytes());
+        assert_eq!(Text::new(bytes.clone()), Err(Violation::MalformedString));
+        assert!(Text::new(bytes.slice(..FIELD_BYTES_MAX - 1)).is_ok());
+        // Ours are cut, but not inside a character.
+        assert_eq!(Text::from(long.as_str()).len(), FIELD_BYTES_MAX - 1);
     }
 
     #[test]

@@ -156,6 +156,11 @@ impl Session {
         self.closed(reason);
     }
 
+    /// The method of enhanced authentication that the client named in its CONNECT.
+    pub fn auth_method(&self) -> Option<&str> {
+        self.auth_method.as_deref().map(Text::as_str)
+    }
+
     /// The method of enhanced authentication wants more from the client.
     pub fn handle_challenge(&mut self, data: Bytes) {
         // A client that is connected authenticates again while it goes on.

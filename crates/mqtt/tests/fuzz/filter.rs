@@ -4,7 +4,7 @@ use mqtt::filters::{FilterTree, NameTree};
 use mqtt::{TopicFilter, TopicName};
 
 /// More would only make a round slow: the work is their square.
-const LINES_MAX: usize = 64;
+const LINES_MAX: usize = 16;
 
 /// Each line is tried as a name and as a filter.
 pub(crate) fn run(input: &[u8]) {

@@ -1,16 +1,12 @@
-"""paho-mqtt against the broker: python3 paho.py HOST PORT WS_PORT. Exit status 0 when all holds, 77 without paho-mqtt."""
+"""paho-mqtt against the broker: python3 paho_messages.py HOST PORT WS_PORT. Exit status 0 when all holds."""
 
 import queue
 import sys
 import threading
 
-try:
-    import paho.mqtt.client as mqtt
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-except ImportError:
-    print("no paho-mqtt here: pip install paho-mqtt", file=sys.stderr)
-    sys.exit(77)
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 HOST, PORT, WS_PORT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 PATIENCE = 30
