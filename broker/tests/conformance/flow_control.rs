@@ -29,6 +29,9 @@ async fn mqtt_3_3_4_9_no_more_than_the_clients_receive_maximum_is_under_way_and_
                 other => panic!("{other:?}"),
             }
         }
+        if let [one, other] = &under_way[..] {
+            assert_ne!(one.packet_id, other.packet_id);
+        }
         // Full: pings and subscriptions are answered, and no message comes.
         subscriber.nothing_more().await;
         let granted = subscriber

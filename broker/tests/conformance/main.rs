@@ -6,11 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreed;
 mod aliases;
 mod connect;
 mod disconnect_ping;
 mod errors;
 mod flow_control;
+mod passed_on;
 mod publish_acks;
 mod sessions;
 mod shared;
@@ -18,7 +20,9 @@ mod subscribe;
 mod topics;
 mod websocket;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use mqtt::packet::{Ack, ConnAck, Connect, Disconnect, Unsubscribe};
@@ -166,4 +170,20 @@ async fn retain(client: &mut Client, topic: &str, payload: &str) {
 async fn say(client: &mut Client, topic: &str, payload: &str) {
     let packet = support::publish(topic, QoS::AtLeastOnce, 1, payload);
     assert_eq!(client.publish(packet).await, ReasonCode::SUCCESS);
+}
+
+/// docs/conformance.md names each test as `file::name`.
+#[test]
+fn the_tests_that_the_table_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let table = std::fs::read_to_string(root.join("docs/conformance.md")).unwrap();
+    let named: BTreeSet<_> = table
+        .split('`')
+        .filter_map(|code| code.split_once("::"))
+        .collect();
+    assert!(named.len() > 50, "the table was read");
+    for (file, name) in named {
+        let source = std::fs::read_to_string(root.join(file)).expect(file);
+        assert!(source.contains(&format!("fn {name}(")), "{file}::{name}");
+    }
 }

@@ -1,11 +1,10 @@
 //! PUBLISH and its acknowledgements (§3.3 to §3.7, §4.3, §4.5).
 
-use bytes::Bytes;
 use mqtt::packet::Ack;
 use mqtt::{Packet, QoS, ReasonCode, Version};
 
 use crate::support::{PATIENCE, id, publish, subscription, text};
-use crate::{BOTH, client, of, retain, say, take};
+use crate::{BOTH, client, of, take};
 
 const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
@@ -154,106 +153,76 @@ async fn mqtt_4_4_0_2_an_acknowledgement_with_an_error_ends_the_exchange() {
     subscriber.nothing_more().await;
 }
 
-/// [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16], [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20], [MQTT-3.3.2-3]: live and retained.
+/// [MQTT-4.3.3-9]: after a PUBREC that refuses, the identifier is a new message's, and there is no PUBREL to wait for.
 #[tokio::test]
-async fn mqtt_3_3_2_17_properties_of_a_message_are_passed_on_unchanged_and_in_their_order() {
-    let topic = "unchanged/t";
-    let mut subscriber = client(Version::V5, "unchanged-subscriber").await;
-    subscriber
-        .subscribe(vec![subscription("unchanged/+", QoS::AtLeastOnce)])
+async fn mqtt_4_3_3_9_a_refused_identifier_is_free_at_once() {
+    let mut client = client(Version::V5, "free").await;
+    client
+        .subscribe(vec![subscription("free/t", QoS::AtMostOnce)])
         .await;
-    let mut publisher = client(Version::V5, "unchanged-publisher").await;
-    let mut packet = publish(topic, QoS::AtLeastOnce, 1, "grüße");
-    packet.retain = true;
-    let sent = &mut packet.properties;
-    sent.payload_format = Some(1);
-    sent.content_type = Some("text/plain".into());
-    sent.response_topic = Some("answers/here".into());
-    sent.correlation_data = Some(Bytes::from_static(b"\x00\xffid"));
-    sent.user = [("z", "1"), ("a", "2"), ("z", ""), ("", "3"), ("a", "2")]
-        .map(|(name, value)| (name.into(), value.into()))
-        .to_vec();
-    assert_eq!(publisher.publish(packet.clone()).await, ReasonCode::SUCCESS);
-    let live = subscriber.message().await;
-    let mut later = client(Version::V5, "unchanged-later").await;
-    later
-        .subscribe(vec![subscription("unchanged/+", QoS::AtLeastOnce)])
-        .await;
-    let retained = later.message().await;
-    assert!(retained.retain && !live.retain);
-    for message in [live, retained] {
-        assert_eq!(text(&message).0, topic);
-        assert_eq!(message.payload, packet.payload);
-        assert_eq!(message.properties, packet.properties);
+    for topic in ["$SYS/free", "free/t"] {
+        let packet = publish(topic, QoS::ExactlyOnce, 6, "x");
+        client.send(&Packet::Publish(packet)).await;
+        let mut acks = Vec::new();
+        while acks.is_empty() {
+            match client.next().await {
+                Some(Packet::PubRec(ack)) => acks.push((ack.packet_id, ack.reason)),
+                // It may be delivered before it is acknowledged.
+                Some(Packet::Publish(_)) if topic == "free/t" => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let expected = match topic {
+            "free/t" => ReasonCode::SUCCESS,
+            _ => ReasonCode::NOT_AUTHORIZED,
+        };
+        assert_eq!(acks, [(id(6), expected)]);
     }
 }
 
-/// [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+/// [MQTT-4.3.3-7], [MQTT-4.3.3-13]: a message that was sent is completed though its expiry passes meanwhile. That it has
+/// passed is told by a retained message with a shorter life, which comes no more.
 #[tokio::test]
-async fn mqtt_3_3_2_6_the_expiry_that_is_passed_on_is_what_is_left_and_nothing_expired_comes() {
-    let mut publisher = client(Version::V5, "expiry-publisher").await;
-    for (topic, expiry_s) in [("expiry/short", 2), ("expiry/long", 1000)] {
-        let mut packet = publish(topic, QoS::AtLeastOnce, 1, "x");
-        packet.retain = true;
-        packet.properties.message_expiry_s = Some(expiry_s);
-        assert_eq!(publisher.publish(packet).await, ReasonCode::SUCCESS);
-    }
-    let mut subscriber = client(Version::V5, "expiry-subscriber").await;
-    let left = tokio::time::timeout(PATIENCE, async {
+async fn mqtt_4_3_3_13_the_steps_of_qos_2_go_on_after_the_expiry() {
+    let mut subscriber = client(Version::V5, "steps-subscriber").await;
+    subscriber
+        .subscribe(vec![subscription("steps/t", QoS::ExactlyOnce)])
+        .await;
+    let mut publisher = client(Version::V5, "steps-publisher").await;
+    let mut packet = publish("steps/t", QoS::ExactlyOnce, 1, "x");
+    packet.properties.message_expiry_s = Some(1);
+    publisher.send(&Packet::Publish(packet)).await;
+    let ack = Ack::success(subscriber.message().await.packet_id.unwrap());
+    assert_eq!(
+        publisher.next().await,
+        Some(Packet::PubRec(Ack::success(id(1))))
+    );
+    let mut clock = publish("steps/clock", QoS::AtLeastOnce, 2, "x");
+    clock.retain = true;
+    clock.properties.message_expiry_s = Some(2);
+    assert_eq!(publisher.publish(clock).await, ReasonCode::SUCCESS);
+    let mut watcher = client(Version::V5, "steps-watcher").await;
+    tokio::time::timeout(PATIENCE, async {
         loop {
-            let granted = subscriber
-                .subscribe_with(vec![subscription("expiry/+", QoS::AtMostOnce)], None)
+            watcher
+                .subscribe(vec![subscription("steps/clock", QoS::AtMostOnce)])
                 .await;
-            assert_eq!(granted, [ReasonCode::SUCCESS]);
-            let mut left = std::collections::BTreeMap::new();
-            subscriber.send(&Packet::PingReq).await;
-            while let Some(Packet::Publish(message)) = subscriber.next().await {
-                let expiry_s = message.properties.message_expiry_s.unwrap();
-                left.insert(text(&message).0, expiry_s);
+            watcher.send(&Packet::PingReq).await;
+            if watcher.next().await == Some(Packet::PingResp) {
+                return;
             }
-            assert!(left.contains_key("expiry/long"));
-            if left.len() == 1 {
-                return left["expiry/long"];
-            }
+            assert_eq!(watcher.next().await, Some(Packet::PingResp));
         }
     })
     .await
-    .expect("the short one expires");
-    assert!((1..1000).contains(&left), "{left}");
-}
-
-/// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7], [MQTT-3.3.1-8], and of 3.1.1 [MQTT-3.3.1-5] to [MQTT-3.3.1-12]
-#[tokio::test]
-async fn mqtt_3_3_1_5_the_last_retained_message_stays_until_an_empty_one() {
-    for version in BOTH {
-        let topic = of(version, "kept/t");
-        let filter = [subscription(&topic, QoS::AtLeastOnce)];
-        let mut publisher = client(version, "kept-publisher").await;
-        let mut existing = client(version, "kept-existing").await;
-        existing.subscribe(filter.to_vec()).await;
-        retain(&mut publisher, &topic, "first").await;
-        retain(&mut publisher, &topic, "second").await;
-        // Without the flag it is neither kept nor does it take the kept one away, be it empty or not.
-        say(&mut publisher, &topic, "not kept").await;
-        say(&mut publisher, &topic, "").await;
-        let mut subscriber = client(version, "kept-subscriber").await;
-        for _ in 0..2 {
-            // Every SUBSCRIBE brings it, also one of a filter that is there already.
-            subscriber.subscribe(filter.to_vec()).await;
-            let message = subscriber.message().await;
-            assert!(message.retain);
-            assert_eq!(text(&message).1, "second");
-            subscriber.nothing_more().await;
-        }
-        retain(&mut publisher, &topic, "").await;
-        // To those that are there it is a message like others, and the flag is 0.
-        for expected in ["first", "second", "not kept", "", ""] {
-            let message = existing.message().await;
-            assert!(!message.retain);
-            assert_eq!(text(&message).1, expected);
-        }
-        assert_eq!(text(&subscriber.message().await).1, "");
-        subscriber.subscribe(filter.to_vec()).await;
-        subscriber.nothing_more().await;
-    }
+    .expect("time passes");
+    publisher.send(&Packet::PubRel(Ack::success(id(1)))).await;
+    assert_eq!(
+        publisher.next().await,
+        Some(Packet::PubComp(Ack::success(id(1))))
+    );
+    subscriber.send(&Packet::PubRec(ack.clone())).await;
+    assert_eq!(subscriber.next().await, Some(Packet::PubRel(ack.clone())));
+    subscriber.send(&Packet::PubComp(ack)).await;
+    subscriber.nothing_more().await;
 }

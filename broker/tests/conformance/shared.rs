@@ -137,3 +137,22 @@ async fn mqtt_4_8_2_6_a_message_that_a_member_refuses_goes_to_no_other() {
     assert_eq!(take(&mut second).await.1, "next");
     second.nothing_more().await;
 }
+
+/// [MQTT-4.8.2-5]: a QoS 2 message whose member's session ends before it is complete goes to no other.
+#[tokio::test]
+async fn mqtt_4_8_2_5_a_begun_qos_2_delivery_ends_with_its_members_session() {
+    let filter = || vec![subscription("$share/g/ended/t", QoS::ExactlyOnce)];
+    let mut first = client(Version::V5, "ended-first").await;
+    first.subscribe(filter()).await;
+    let mut publisher = client(Version::V5, "ended-publisher").await;
+    let packet = publish("ended/t", QoS::ExactlyOnce, 1, "begun");
+    publisher.send(&Packet::Publish(packet)).await;
+    assert_eq!(crate::support::text(&first.message().await).1, "begun");
+    let mut second = client(Version::V5, "ended-second").await;
+    second.subscribe(filter()).await;
+    crate::leave(first).await;
+    assert!(matches!(publisher.next().await, Some(Packet::PubRec(_))));
+    say(&mut publisher, "ended/t", "next").await;
+    assert_eq!(take(&mut second).await.1, "next");
+    second.nothing_more().await;
+}

@@ -234,3 +234,47 @@ async fn mqtt_3_3_1_12_retain_as_published_is_of_its_subscription_alone() {
         assert!(!subscriber.message().await.retain);
     }
 }
+
+/// [MQTT-3.8.4-4]: while messages flow, subscribing again loses none of them, and brings none twice.
+#[tokio::test]
+async fn mqtt_3_8_4_4_subscribing_again_loses_nothing() {
+    const COUNT: u32 = 200;
+    for version in BOTH {
+        let topic = of(version, "flowing/t");
+        let mut subscriber = client(version, "flowing-subscriber").await;
+        subscriber
+            .subscribe(vec![subscription(&topic, QoS::AtLeastOnce)])
+            .await;
+        let mut publisher = client(version, "flowing-publisher").await;
+        let publishing = tokio::spawn({
+            let topic = topic.clone();
+            async move {
+                for number in 0..COUNT {
+                    say(&mut publisher, &topic, &number.to_string()).await;
+                }
+            }
+        });
+        let again = Packet::Subscribe(Subscribe {
+            packet_id: id(1),
+            properties: Properties::default(),
+            subscriptions: vec![subscription(&topic, QoS::AtLeastOnce)],
+        });
+        let mut numbers = Vec::new();
+        while numbers.len() < COUNT as usize {
+            match subscriber.next().await {
+                Some(Packet::Publish(message)) => {
+                    let ack = mqtt::packet::Ack::success(message.packet_id.unwrap());
+                    subscriber.send(&Packet::PubAck(ack)).await;
+                    numbers.push(text(&message).1.parse::<u32>().unwrap());
+                    if numbers.len() % 10 == 0 {
+                        subscriber.send(&again).await;
+                    }
+                }
+                Some(Packet::SubAck(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        publishing.await.unwrap();
+        assert_eq!(numbers, (0..COUNT).collect::<Vec<_>>());
+    }
+}

@@ -129,3 +129,43 @@ async fn mqtt_4_6_0_5_messages_and_acknowledgements_of_a_topic_keep_their_order(
         }
     }
 }
+
+/// [MQTT-4.6.0-3], [MQTT-4.6.0-4], and of 3.1.1 the same: PUBREC in the order of the PUBLISH packets, PUBREL in that of the PUBREC packets.
+#[tokio::test]
+async fn mqtt_4_6_0_4_the_steps_of_qos_2_keep_the_order_of_the_steps_before() {
+    for version in BOTH {
+        let topic = of(version, "steps-order/t");
+        let mut subscriber = client(version, "steps-order-subscriber").await;
+        subscriber
+            .subscribe(vec![subscription(&topic, QoS::ExactlyOnce)])
+            .await;
+        let mut publisher = client(version, "steps-order-publisher").await;
+        let numbers = [5, 3, 4, 1, 2];
+        let ack = |number| mqtt::packet::Ack::success(crate::support::id(number));
+        for number in numbers {
+            let packet = publish(&topic, QoS::ExactlyOnce, number, "x");
+            publisher.send(&Packet::Publish(packet)).await;
+        }
+        for number in numbers {
+            assert_eq!(publisher.next().await, Some(Packet::PubRec(ack(number))));
+        }
+        let mut sent = Vec::new();
+        for _ in numbers {
+            sent.push(subscriber.message().await.packet_id.unwrap().get());
+        }
+        let different: std::collections::BTreeSet<u16> = sent.iter().copied().collect();
+        assert_eq!(
+            different.len(),
+            sent.len(),
+            "each has an identifier of its own"
+        );
+        // PUBREC in another order than the messages came: PUBREL follows that.
+        sent.swap(0, 3);
+        for number in &sent {
+            subscriber.send(&Packet::PubRec(ack(*number))).await;
+        }
+        for number in sent {
+            assert_eq!(subscriber.next().await, Some(Packet::PubRel(ack(number))));
+        }
+    }
+}
