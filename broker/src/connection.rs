@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) stalled: Option<Box<Stalled>>,
     pub(crate) authenticating: Option<Box<Authenticating>>,
     buffer: BytesMut,
+    /// What is in the buffer was not looked at to its end, since the session did not take it.
+    is_held_back: bool,
     /// The socket was not read.
     paused: bool,
     /// A revision of the session's state is on its way to Kafka.
@@ -82,6 +84,7 @@ impl Connection {
             stalled: None,
             authenticating: None,
             buffer: BytesMut::new(),
+            is_held_back: false,
             paused: false,
             is_saving: false,
             last_saved: now,
@@ -113,9 +116,12 @@ impl Connection {
         }
     }
 
-    /// Whether there is work that needs nothing from outside: a message that can be sent, or more of them in the mailbox.
+    /// Whether there is work that needs nothing from outside: a message that can be sent, more of them in the mailbox, or
+    /// packets that came with one that had to be decided on first, as behind a CONNECT.
     fn can_go_on(&self) -> bool {
-        self.can_deliver() || (self.ready.is_empty() && self.mailbox.has_news())
+        self.can_deliver()
+            || (self.ready.is_empty() && self.mailbox.has_news())
+            || (self.is_held_back && self.wants_input())
     }
 
     fn can_deliver(&self) -> bool {
@@ -187,6 +193,12 @@ impl Connection {
                 self.buffer = BytesMut::new();
             }
         }
+        self.is_held_back = !self.buffer.is_empty() && !self.wants_input();
+    }
+
+    /// Whether the session takes packets, and none of the client's waits that they must not overtake.
+    fn wants_input(&self) -> bool {
+        self.session.wants_input() && self.stalled.is_none()
     }
 
     pub(crate) async fn fulfil(&mut self) {
@@ -389,8 +401,7 @@ impl Connection {
     }
 
     async fn wait(&mut self, timer: &mut Timer) {
-        let wants_input = self.session.wants_input()
-            && self.stalled.is_none()
+        let wants_input = self.wants_input()
             && self.buffer.len() < UNREAD_BYTES_MAX + self.node.limits.packet_bytes_max;
         // While we do not read, silence is not the client's; afterwards its time starts anew.
         if wants_input && std::mem::take(&mut self.paused) {

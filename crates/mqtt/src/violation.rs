@@ -77,9 +77,12 @@ pub enum Violation {
     /// [MQTT-3.8.3-2], [MQTT-3.10.3-2]
     #[error("no topic filter in the packet [MQTT-3.8.3-2]")]
     NoFilters,
-    /// [MQTT-3.8.3-4], [MQTT-3.8.3-5]
-    #[error("subscription options are not valid [MQTT-3.8.3-5]")]
+    /// [MQTT-3.8.3-5] A reserved bit of the subscription options.
+    #[error("reserved bits of the subscription options are set [MQTT-3.8.3-5]")]
     SubscriptionOptions,
+    /// [MQTT-3.8.3-4] No Local on a shared subscription; §3.8.3.1: QoS 3 or Retain Handling 3.
+    #[error("subscription options have a value that is not allowed [MQTT-3.8.3-4]")]
+    SubscriptionValue,
     /// A reason code that this packet may not carry.
     #[error("reason code {0:#04x} does not belong here")]
     ReasonCode(u8),
@@ -127,6 +130,7 @@ impl Violation {
             | Self::NotConnect
             | Self::SecondConnect
             | Self::NoFilters
+            | Self::SubscriptionValue
             | Self::Unexpected => ReasonCode::PROTOCOL_ERROR,
         }
     }

@@ -70,7 +70,7 @@ impl Subscribe {
             let options = SubscriptionOptions::from_bits(body.u8()?, version)?;
             // [MQTT-3.8.3-4] No Local on a shared subscription is a protocol error.
             if options.no_local && filter.share_group().is_some() {
-                return Err(Violation::SubscriptionOptions);
+                return Err(Violation::SubscriptionValue);
             }
             subscriptions.push(Subscription { filter, options });
         }
@@ -99,17 +99,18 @@ impl Subscribe {
 impl SubscriptionOptions {
     fn from_bits(bits: u8, version: Version) -> Result<Self, Violation> {
         let reserved = if version.is_v5() { 0xc0 } else { 0xfc };
+        if bits & reserved != 0 {
+            return Err(Violation::SubscriptionOptions);
+        }
         let retain_handling = match (bits >> 4) & 3 {
             0 => RetainHandling::Send,
             1 => RetainHandling::SendIfNew,
             2 => RetainHandling::DoNotSend,
-            _ => return Err(Violation::SubscriptionOptions),
+            _ => return Err(Violation::SubscriptionValue),
         };
-        if bits & reserved != 0 {
-            return Err(Violation::SubscriptionOptions);
-        }
+        // Before version 5 such a packet is malformed [MQTT-3.8.3-4 of 3.1.1]; either way the connection is closed.
         Ok(Self {
-            qos: QoS::try_from(bits & 3).map_err(|_| Violation::SubscriptionOptions)?,
+            qos: QoS::try_from(bits & 3).map_err(|_| Violation::SubscriptionValue)?,
             no_local: bits & 0x04 != 0,
             retain_as_published: bits & 0x08 != 0,
             retain_handling,
