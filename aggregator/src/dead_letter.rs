@@ -73,6 +73,7 @@ impl DeadLetters {
         let headers = letter.headers();
         let to_send = ToSend {
             kafka_topic: &self.kafka_topic,
+            partition: None,
             key: Some(letter.key.as_bytes()),
             value: Some(letter.value),
             headers: &headers,

@@ -70,6 +70,7 @@ async fn send(
     let json = total.map(CompanyTotal::to_json);
     let record = ToSend {
         kafka_topic: company_topic,
+        partition: None,
         key: Some(company.as_bytes()),
         value: json.as_deref(),
         headers: &[],

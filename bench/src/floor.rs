@@ -195,6 +195,7 @@ impl Records {
             let key = keys[at as usize % keys.len()].as_bytes();
             let record = ToSend {
                 kafka_topic: &self.topic,
+                partition: None,
                 key: Some(key),
                 value: Some(&value),
                 headers: &[("mqtt.qos", b"1"), ("mqtt.client", key)],

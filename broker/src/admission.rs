@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use mqtt::packet::{Connect, PacketId, Will};
+use mqtt::packet::{Connect, PacketId};
 use mqtt::session::{Accepted, Resumed, Step, asked_expiry_s};
 use mqtt::{QoS, ReasonCode};
 
 use crate::auth::{Authenticated, Identity};
 use crate::client::{Client, load_in_flight};
 use crate::connection::Connection;
+use crate::ledger::NewRecord;
 use crate::session_record::{SavedWill, SessionRecord};
 use crate::sessions::{Claim, now_ms};
 
@@ -95,16 +96,30 @@ impl Connection {
         identity: Identity,
     ) -> Result<(Client, Accepted), ReasonCode> {
         let node = Arc::clone(&self.node);
-        let claim = node
-            .sessions
-            .claim(&identity.client_id, &self.mailbox)
-            .await
+        let expiry_s = asked_expiry_s(connect).min(node.limits.session_expiry_max_s);
+        // Nobody else knows an identifier that was made up here, unless the client learns it and comes back.
+        let is_known_here_only = connect.client_id.is_empty() && expiry_s == 0;
+        let claim = match is_known_here_only {
+            true => Ok(node
+                .sessions
+                .claim_new(&identity.client_id, &self.mailbox)
+                .await),
+            false => {
+                node.sessions
+                    .claim(&identity.client_id, &self.mailbox)
+                    .await
+            }
+        };
+        let claim = claim
+            .map_err(|error| {
+                tracing::warn!(%error, client_id = identity.client_id, "can't claim a session");
+                ReasonCode::SERVER_UNAVAILABLE
+            })?
             .ok_or(ReasonCode::SESSION_TAKEN_OVER)?;
         let stored = claim.read().await.map_err(|error| {
             tracing::warn!(%error, client_id = identity.client_id, "can't read a session");
             ReasonCode::SERVER_UNAVAILABLE
         })?;
-        let expiry_s = asked_expiry_s(connect).min(node.limits.session_expiry_max_s);
         let resumes = |session: &SessionRecord| {
             !connect.clean_start
                 && session.expiry_s > 0
@@ -114,7 +129,7 @@ impl Connection {
             Some(session) if resumes(&session) => (Some(session), None),
             other => (None, other),
         };
-        self.publish_old_will(resumed.as_ref().or(ended.as_ref()), resumed.is_some());
+        let old_will = self.old_will(resumed.as_ref().or(ended.as_ref()), resumed.is_some());
         let mut client = Client::new(node.new_id(), identity, claim);
         let mut accepted = Accepted {
             assigned_client_id: connect
@@ -131,7 +146,7 @@ impl Connection {
         };
         let will = connect.will.as_ref().map(SavedWill::new);
         let mut record = SessionRecord {
-            node: node.name.clone(),
+            epoch: client.claim.epoch(),
             connected: true,
             expiry_s,
             will,
@@ -149,7 +164,7 @@ impl Connection {
             record.in_flight = session.in_flight;
             record.received = session.received;
         }
-        let result = self.store_arrival(&client.claim, &record).await;
+        let result = self.store_arrival(&client.claim, &record, old_will).await;
         if let Err(reason) = result {
             self.forget_subscriptions(&mut client, &[]).await;
             return Err(reason);
@@ -157,12 +172,18 @@ impl Connection {
         Ok((client, accepted))
     }
 
-    /// Stores a session that outlives its connection, or that leaves a will; removes what an earlier one left.
-    async fn store_arrival(&self, claim: &Claim, record: &SessionRecord) -> Result<(), ReasonCode> {
+    /// Stores a session that outlives its connection, or that leaves a will; removes what an earlier one left, and
+    /// publishes its will, all at once.
+    async fn store_arrival(
+        &self,
+        claim: &Claim,
+        record: &SessionRecord,
+        old_will: Vec<NewRecord>,
+    ) -> Result<(), ReasonCode> {
         let result = if record.expiry_s > 0 || record.will.is_some() {
-            claim.store(Some(record)).await
+            claim.store(Some(record), old_will).await
         } else if claim.is_stored() {
-            claim.store(None).await
+            claim.store(None, old_will).await
         } else {
             Ok(())
         };
@@ -174,16 +195,19 @@ impl Connection {
 
     /// The will of an earlier connection that is still to be published: not any more when its session goes on in time
     /// [MQTT-3.1.3-9], at once when that has ended, or the will had no delay and its node died with it.
-    fn publish_old_will(&self, old: Option<&SessionRecord>, goes_on: bool) {
+    fn old_will(&self, old: Option<&SessionRecord>, goes_on: bool) -> Vec<NewRecord> {
         let Some(will) = old.and_then(|session| session.will.as_ref()) else {
-            return;
+            return Vec::new();
         };
         if goes_on && will.delay_s > 0 {
-            return;
+            return Vec::new();
         }
         match will.publish() {
-            Ok(publish) => self.publish_later(publish),
-            Err(error) => tracing::error!(%error, "can't publish a will"),
+            Ok(publish) => self.will_records(&publish),
+            Err(error) => {
+                tracing::error!(%error, "can't publish a will");
+                Vec::new()
+            }
         }
     }
 
@@ -225,20 +249,6 @@ impl Connection {
                 .collect(),
             in_flight,
         })
-    }
-
-    /// Publishes without anybody waiting for it.
-    pub(crate) fn publish_later(&self, publish: mqtt::packet::Publish) {
-        let node = Arc::clone(&self.node);
-        self.tasks.spawn(async move {
-            // The publisher is gone, so its name means nothing to No Local.
-            node.publish(&publish, "").await;
-        });
-    }
-
-    /// What becomes of the will of a connection that has ended, when its session does not go on.
-    pub(crate) fn publish_will(&self, will: Will) {
-        self.publish_later(will.into_publish());
     }
 }
 

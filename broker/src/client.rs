@@ -7,7 +7,7 @@ use mqtt::PacketId;
 use mqtt::QoS;
 use mqtt::TopicFilter;
 use mqtt::packet::{Subscription, Will};
-use mqtt::session::{Delivery, InFlight, Origin, Session, Step};
+use mqtt::session::{Delivery, InFlight, Origin, Session, Step, Token};
 
 use crate::auth::Identity;
 use crate::mailbox::Mailbox;
@@ -70,16 +70,18 @@ impl Client {
         self.kafka_topics.iter().map(String::as_str)
     }
 
-    /// The session's record as it is now. `will`: what is to be published, and when, if the connection is over.
+    /// The session's record as it is now. `with`: messages that are stored together with it; `end`: what is to be published,
+    /// and when, if the connection is over.
     pub(crate) fn record(
         &self,
         node: &Node,
         session: &Session,
         mailbox: &Mailbox,
         ready: &VecDeque<Delivery>,
+        with: &[Token],
         end: Option<&End>,
     ) -> SessionRecord {
-        let saved = session.saved();
+        let saved = session.saved(with);
         let will = match end {
             None => session.will().map(SavedWill::new),
             Some(end) => end.will.as_ref().map(|will| {
@@ -89,7 +91,7 @@ impl Client {
             }),
         };
         SessionRecord {
-            node: node.name.clone(),
+            epoch: self.claim.epoch(),
             connected: end.is_none(),
             left_ms: end.map_or(0, |end| end.left_ms),
             expiry_s: session.session_expiry_s(),

@@ -60,9 +60,17 @@ pub struct Config {
     /// Kafka topic (compacted) of the sessions of clients that are away
     #[arg(long, env = "SESSION_TOPIC", default_value = "mqtt_sessions")]
     pub session_topic: String,
-    /// Name of this node in what it stores; the same after a restart. Left out: host name and MQTT port
+    /// Name of this node, which no other node has; the same after a restart. Left out: host name and MQTT port
     #[arg(long, env = "NODE_NAME")]
     pub node_name: Option<String>,
+    /// Milliseconds after which a node that is not heard of is dead, and others take over what it had
+    #[arg(long, env = "NODE_LAPSE_MS", default_value_t = 5000,
+          value_parser = clap::value_parser!(u32).range(500..=600_000))]
+    pub node_lapse_ms: u32,
+    /// Store QoS 2 messages and their packet identifiers in Kafka transactions; without, QoS 2 is at least once across a
+    /// crash
+    #[arg(long, env = "KAFKA_TRANSACTIONS", action = ArgAction::Set, default_value_t = true)]
+    pub kafka_transactions: bool,
     /// Rules as a list of kafkaTopic:mqttFilter; `[[topic]]` in the config file says more and goes first
     #[arg(long, env = "KAFKA_MESSAGES_TOPICS_PATTERNS", default_value = "")]
     pub kafka_messages_topics_patterns: String,
@@ -205,6 +213,9 @@ pub struct Config {
     pub mqtt_max_connections: u32,
 }
 
+/// How long the session topic keeps all records of a key: far longer than a node may lag behind, or sleep.
+const SESSION_LAG_MS: u64 = 3_600_000;
+
 /// Settings that are checked and ready.
 pub(crate) struct Ready {
     pub(crate) config: Config,
@@ -301,11 +312,15 @@ impl Ready {
                     }
                 });
         }
-        for name in [&config.retained_messages_topic, &config.session_topic] {
-            topics.insert(
-                name,
-                NewKafkaTopic::compacted(name, config.kafka_partitions),
-            );
+        let stores = [&config.retained_messages_topic, &config.session_topic];
+        for name in stores {
+            let topic = NewKafkaTopic::compacted(name, config.kafka_partitions);
+            topics.insert(name, topic);
+        }
+        // What one node has claimed is not compacted away before all have read it.
+        if let Some(sessions) = topics.get_mut(config.session_topic.as_str()) {
+            let lag = ("min.compaction.lag.ms".into(), SESSION_LAG_MS.to_string());
+            sessions.config.push(lag);
         }
         topics.into_values().collect()
     }

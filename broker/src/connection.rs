@@ -10,14 +10,15 @@ use bytes::{Bytes, BytesMut};
 use mqtt::packet::{Publish, Will};
 use mqtt::session::{Delivery, Output, Session, Token};
 use mqtt::{QoS, ReasonCode};
-use tokio_util::task::TaskTracker;
 
 use crate::admission::may_publish;
 use crate::authenticating::Authenticating;
 use crate::client::Client;
 use crate::ingress::{Part, Taken};
+use crate::ledger::NewRecord;
 use crate::mailbox::{Contents, Mailbox};
 use crate::node::Node;
+use crate::sessions::Left;
 use crate::transport::Transport;
 
 /// Bytes that are collected for one write.
@@ -39,9 +40,21 @@ pub(crate) enum Stalled {
     Retained(Option<Token>, Publish),
 }
 
+/// A QoS 2 message that is stored with the state that holds its packet identifier.
+struct Together {
+    token: Token,
+    records: Vec<NewRecord>,
+}
+
+/// What is known when Kafka has the state that is on its way.
+#[derive(Default)]
+struct Saving {
+    revision: u64,
+    tokens: Vec<Token>,
+}
+
 pub(crate) struct Connection {
     pub(crate) node: Arc<Node>,
-    pub(crate) tasks: TaskTracker,
     pub(crate) transport: Transport,
     pub(crate) session: Session,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -58,8 +71,12 @@ pub(crate) struct Connection {
     is_held_back: bool,
     /// The socket was not read.
     paused: bool,
-    /// A revision of the session's state is on its way to Kafka.
-    is_saving: bool,
+    /// QoS 2 messages that will be stored with the session's state.
+    together: Vec<Together>,
+    together_bytes: usize,
+    /// The session's state is on its way to Kafka.
+    pub(crate) is_saving: bool,
+    saving: Box<Saving>,
     pub(crate) last_saved: Instant,
     /// The time of this turn.
     pub(crate) now: Instant,
@@ -70,13 +87,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(node: Arc<Node>, tasks: TaskTracker, transport: Transport) -> Self {
+    pub(crate) fn new(node: Arc<Node>, transport: Transport) -> Self {
         let now = Instant::now();
         Self {
             session: Session::new(Arc::clone(&node.limits), now),
             mailbox: Arc::new(Mailbox::new(node.settings.queue, Arc::clone(&node.metrics))),
             node,
-            tasks,
             transport,
             client: None,
             retained: VecDeque::new(),
@@ -86,7 +102,10 @@ impl Connection {
             buffer: BytesMut::new(),
             is_held_back: false,
             paused: false,
+            together: Vec::new(),
+            together_bytes: 0,
             is_saving: false,
+            saving: Box::default(),
             last_saved: now,
             now,
             sent_since_saved: 0,
@@ -112,6 +131,10 @@ impl Connection {
             if self.closed.is_none() && !self.can_go_on() {
                 self.wait(&mut timer).await;
                 self.now = Instant::now();
+                if !self.node.membership.pulse.is_sure(self.now) {
+                    // This process slept: another node may serve the client by now.
+                    Box::pin(self.node.membership.pulse.sure()).await;
+                }
             }
         }
     }
@@ -144,9 +167,8 @@ impl Connection {
         for (token, result) in appended {
             self.session.handle_appended(token, result);
         }
-        if let Some(revision) = saved {
-            self.is_saving = false;
-            self.session.handle_saved(revision);
+        if let Some(result) = saved {
+            self.handle_saved(result);
         }
         if let Some(result) = retained_stored {
             self.go_on_after_retained(result);
@@ -186,7 +208,7 @@ impl Connection {
 
     /// Packets that came before and had to wait.
     fn read_buffered(&mut self) {
-        if self.stalled.is_none() && !self.buffer.is_empty() {
+        if self.wants_input() && !self.buffer.is_empty() {
             self.session.handle_bytes(self.now, &mut self.buffer);
             if self.buffer.is_empty() {
                 // An idle connection holds no buffer.
@@ -198,7 +220,9 @@ impl Connection {
 
     /// Whether the session takes packets, and none of the client's waits that they must not overtake.
     fn wants_input(&self) -> bool {
-        self.session.wants_input() && self.stalled.is_none()
+        self.session.wants_input()
+            && self.stalled.is_none()
+            && self.together_bytes < UNREAD_BYTES_MAX
     }
 
     pub(crate) async fn fulfil(&mut self) {
@@ -247,10 +271,58 @@ impl Connection {
             .client
             .as_ref()
             .is_some_and(|client| may_publish(&self.node, &client.identity, topic));
-        if may {
-            self.append(self.node.ingress.first_part(&publish), token, publish);
-        } else {
-            self.refuse(token, ReasonCode::NOT_AUTHORIZED);
+        match token {
+            _ if !may => self.refuse(token, ReasonCode::NOT_AUTHORIZED),
+            Some(token)
+                if publish.qos == QoS::ExactlyOnce
+                    && self.session.is_durable()
+                    && self.node.sessions.ledger.is_together() =>
+            {
+                self.append_with_state(token, &publish);
+            }
+            _ => self.append(self.node.ingress.first_part(&publish), token, publish),
+        }
+    }
+
+    /// The message and its packet identifier are stored at once, so that one which is sent again after a crash, to any
+    /// node, is recognised.
+    fn append_with_state(&mut self, token: Token, publish: &Publish) {
+        let Some(client) = &self.client else {
+            return;
+        };
+        match self
+            .node
+            .ingress
+            .records(publish, &client.identity.client_id)
+        {
+            Ok(records) => {
+                self.together_bytes += publish.payload.len();
+                self.together.push(Together { token, records });
+            }
+            Err(reason) => self.refuse(Some(token), reason),
+        }
+    }
+
+    fn handle_saved(&mut self, result: Result<(), ReasonCode>) {
+        self.is_saving = false;
+        let Saving { revision, tokens } = std::mem::take(&mut *self.saving);
+        let is_state_alone = tokens.is_empty();
+        match result {
+            Ok(()) => {
+                for token in tokens {
+                    self.session.handle_stored(token);
+                }
+                self.session.handle_saved(revision);
+            }
+            Err(reason) => {
+                for token in tokens {
+                    self.session.handle_appended(token, Err(reason));
+                }
+                // A message that Kafka does not take is its publisher's loss; a state that it does not take is ours.
+                if revision > 0 || is_state_alone {
+                    self.session.close(ReasonCode::UNSPECIFIED_ERROR);
+                }
+            }
         }
     }
 
@@ -328,12 +400,12 @@ impl Connection {
 
     /// Stores the session's state when packets wait for that, and now and then, so that a crash does not bring back too
     /// much that was acknowledged.
-    async fn save(&mut self) {
+    pub(crate) async fn save(&mut self) {
         let wanted = self.session.wants_saving();
         let is_due = self.sent_since_saved >= CHECKPOINT_MESSAGES
             && self.session.session_expiry_s() > 0
             || self.checkpoint_due().is_some_and(|due| self.now >= due);
-        if !self.is_saving && (wanted.is_some() || is_due) {
+        if !self.is_saving && (wanted.is_some() || is_due || !self.together.is_empty()) {
             Box::pin(self.save_now(wanted)).await;
         }
     }
@@ -342,20 +414,35 @@ impl Connection {
         let Some(client) = &self.client else {
             return;
         };
-        let record = client.record(&self.node, &self.session, &self.mailbox, &self.ready, None);
+        let together = std::mem::take(&mut self.together);
+        self.together_bytes = 0;
+        let tokens: Vec<Token> = together.iter().map(|one| one.token).collect();
+        let records = together.into_iter().flat_map(|one| one.records).collect();
+        let record = client.record(
+            &self.node,
+            &self.session,
+            &self.mailbox,
+            &self.ready,
+            &tokens,
+            None,
+        );
+        let revision = wanted.unwrap_or(0);
+        *self.saving = Saving { revision, tokens };
         self.is_saving = true;
         self.last_saved = self.now;
         self.sent_since_saved = 0;
         let mailbox = Arc::clone(&self.mailbox);
-        let revision = wanted.unwrap_or(0);
-        let then = move |result: Result<(), kafka::Error>| match result {
-            Ok(()) => mailbox.saved(revision),
-            Err(error) => {
+        let then = move |result: Result<(), kafka::Error>| {
+            mailbox.saved(result.map_err(|error| {
                 tracing::warn!(%error, "can't store a session");
-                mailbox.close(ReasonCode::UNSPECIFIED_ERROR);
-            }
+                match error {
+                    kafka::Error::TooLarge => ReasonCode::PACKET_TOO_LARGE,
+                    _ => ReasonCode::UNSPECIFIED_ERROR,
+                }
+            }));
         };
-        client.claim.store_then(Some(&record), then).await;
+        let left = Left::State(&record);
+        client.claim.store_then(left, records, false, then).await;
     }
 
     /// When the session has to be stored because of what was sent; `None` when nothing was, or it ends with its

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqtt::ReasonCode;
+use mqtt::packet::Publish;
 use mqtt::session::Message;
 
 use crate::client::{Client, End};
 use crate::connection::{Connection, WRITE_TIMEOUT};
+use crate::ledger::NewRecord;
 use crate::mailbox;
 use crate::session_record::SessionRecord;
+use crate::sessions::Left;
 use crate::share::Share;
 
 impl Connection {
@@ -39,10 +42,12 @@ impl Connection {
     /// An identifier whose message Kafka has belongs to the state, also when the answer comes now.
     async fn settle(&mut self) {
         self.fulfil().await;
-        while self.session.is_waiting() || self.stalled.is_some() {
+        self.save().await;
+        while self.session.is_waiting() || self.stalled.is_some() || self.is_saving {
             self.mailbox.bell().await;
             self.take_events();
             self.fulfil().await;
+            self.save().await;
         }
     }
 
@@ -56,9 +61,8 @@ impl Connection {
             .unwrap_or(0);
         let waits = delay_s > 0 && expiry_s > 0;
         let (now, later) = if waits { (None, will) } else { (will, None) };
-        if let Some(will) = now {
-            self.publish_will(*will);
-        }
+        let will_records =
+            now.map_or_else(Vec::new, |will| self.will_records(&will.into_publish()));
         let for_others = self.take_for_others(&client).await;
         let record = (expiry_s > 0).then(|| {
             let end = End::now(later);
@@ -67,6 +71,7 @@ impl Connection {
                 &self.session,
                 &self.mailbox,
                 &self.ready,
+                &[],
                 Some(&end),
             )
         });
@@ -77,14 +82,27 @@ impl Connection {
         for (share, message) in for_others {
             share.give_back(&message);
         }
-        let stored = if record.is_some() || client.claim.is_stored() {
-            client.claim.store(record.as_ref()).await
-        } else {
-            Ok(())
+        let client_id = Arc::clone(client.claim.client_id());
+        let left_state = match &record {
+            Some(record) => Left::State(record),
+            None if client.claim.is_stored() => Left::Nothing,
+            None => Left::AsItIs,
         };
-        if let Err(error) = stored {
-            tracing::error!(%error, client_id = %client.claim.client_id(), "can't store a session");
+        if let Err(error) = client.claim.release(left_state, will_records).await {
+            tracing::error!(%error, %client_id, "can't store what a client left");
         }
+    }
+
+    /// A will as it is stored; nothing when it can't be, which is counted.
+    pub(crate) fn will_records(&self, will: &Publish) -> Vec<NewRecord> {
+        // The publisher is gone, so its name means nothing to No Local.
+        self.node
+            .ingress
+            .records(will, "")
+            .unwrap_or_else(|reason| {
+                self.node.metrics.refused(reason.text());
+                Vec::new()
+            })
     }
 
     fn places(&self, record: &SessionRecord) -> Vec<(u32, i64)> {

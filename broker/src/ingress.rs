@@ -1,14 +1,13 @@
 //! From MQTT into Kafka.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kafka::{Error, Full, OnDelivery, Position, Producer, ToSend};
+use kafka::{Error, Full, OnDelivery, Producer, ToSend};
 use mqtt::packet::Publish;
 use mqtt::{ReasonCode, TopicName};
-use parking_lot::Mutex;
 
+use crate::ledger::NewRecord;
 use crate::mailbox::Appended;
 use crate::metrics::Metrics;
 use crate::record;
@@ -28,12 +27,6 @@ pub(crate) struct Ingress {
     rules: Arc<Rules>,
     producer: Producer,
     retained_topic: String,
-    answers: Arc<Answers>,
-}
-
-/// What Kafka's answers go to.
-struct Answers {
-    acknowledged: Acknowledged,
     metrics: Arc<Metrics>,
 }
 
@@ -54,25 +47,16 @@ impl Ingress {
         retained_topic: String,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let kafka_topics = rules.iter().map(|rule| rule.kafka_topic.as_str());
-        let acknowledged = Acknowledged::of(kafka_topics.chain([retained_topic.as_str()]));
         Self {
             rules,
             producer,
             retained_topic,
-            answers: Arc::new(Answers {
-                acknowledged,
-                metrics,
-            }),
+            metrics,
         }
     }
 
     pub(crate) fn producer(&self) -> &Producer {
         &self.producer
-    }
-
-    pub(crate) fn acknowledged(&self) -> &Acknowledged {
-        &self.answers.acknowledged
     }
 
     /// The first record of a publish.
@@ -112,31 +96,62 @@ impl Ingress {
             .collect();
         let record = ToSend {
             kafka_topic,
+            partition: None,
             key: Some(key.as_bytes()),
             value: (!publish.payload.is_empty()).then_some(&publish.payload[..]),
             headers: &headers,
         };
-        let on_delivery = self.on_delivery(kafka_topic, on_appended);
+        let on_delivery = self.on_delivery(on_appended);
         match self.producer.send(&record, Some(on_delivery)) {
             Ok(()) => Taken::Yes,
             Err(Full(_)) => Taken::Full,
         }
     }
 
-    fn on_delivery(&self, kafka_topic: &str, on_appended: Option<OnAppended>) -> OnDelivery {
-        let answers = Arc::clone(&self.answers);
-        let topic = answers.acknowledged.number(kafka_topic);
+    /// All records of a publish, to be stored together with something else.
+    ///
+    /// # Errors
+    /// It can't be stored, ever.
+    pub(crate) fn records(
+        &self,
+        publish: &Publish,
+        client_id: &str,
+    ) -> Result<Vec<NewRecord>, ReasonCode> {
+        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
+        let Some((rule, key)) = self.rules.to_kafka(topic) else {
+            return Err(ReasonCode::TOPIC_NAME_INVALID);
+        };
+        if rule.direction == Direction::FromKafka {
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        }
+        let headers: Vec<(String, Vec<u8>)> = record::headers(publish, client_id)
+            .into_iter()
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let record = |kafka_topic: &str, key: &str| NewRecord {
+            kafka_topic: kafka_topic.into(),
+            partition: None,
+            key: key.as_bytes().to_vec(),
+            value: (!publish.payload.is_empty()).then(|| publish.payload.clone()),
+            headers: headers.clone(),
+        };
+        let mut records = Vec::new();
+        if self.first_part(publish) == Part::Retained {
+            records.push(record(&self.retained_topic, topic));
+        }
+        records.push(record(&rule.kafka_topic, &key));
+        Ok(records)
+    }
+
+    fn on_delivery(&self, on_appended: Option<OnAppended>) -> OnDelivery {
+        let metrics = Arc::clone(&self.metrics);
         let sent = Instant::now();
         Box::new(move |result| {
-            let metrics = &answers.metrics;
             metrics
                 .publish_to_kafka
                 .observe(sent.elapsed().as_secs_f64());
             let answer = match result {
-                Ok(position) => {
-                    answers.acknowledged.advance(topic, position);
-                    Ok(())
-                }
+                Ok(_) => Ok(()),
                 Err(error) => {
                     metrics.kafka_refused.inc();
                     tracing::warn!(%error, "kafka refused a record");
@@ -149,52 +164,6 @@ impl Ingress {
             if let Some(on_appended) = on_appended {
                 on_appended(answer);
             }
-        })
-    }
-}
-
-/// How far Kafka has acknowledged what this node wrote: a subscription made afterwards starts behind it.
-pub(crate) struct Acknowledged {
-    numbers: HashMap<String, usize>,
-    /// By the number of the Kafka topic, then by partition: the offset after the newest acknowledged record.
-    next: Vec<Mutex<BTreeMap<i32, i64>>>,
-}
-
-impl Acknowledged {
-    fn of<'a>(kafka_topics: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut numbers = HashMap::new();
-        for name in kafka_topics {
-            let next = numbers.len();
-            numbers.entry(name.to_owned()).or_insert(next);
-        }
-        let next = numbers.keys().map(|_| Mutex::default()).collect();
-        Self { numbers, next }
-    }
-
-    /// `None` for a Kafka topic that no rule names, which nothing is written to.
-    fn number(&self, kafka_topic: &str) -> Option<usize> {
-        self.numbers.get(kafka_topic).copied()
-    }
-
-    fn advance(&self, topic: Option<usize>, position: Position) {
-        if let Some(topic) = topic {
-            let mut next = self.next[topic].lock();
-            let slot = next.entry(position.partition).or_default();
-            *slot = (*slot).max(position.offset + 1);
-        }
-    }
-
-    /// Where a reader is when it has seen everything that was acknowledged until now.
-    pub(crate) fn positions(&self, kafka_topic: &str) -> Vec<Position> {
-        self.number(kafka_topic).map_or_else(Vec::new, |topic| {
-            self.next[topic]
-                .lock()
-                .iter()
-                .map(|(partition, offset)| Position {
-                    partition: *partition,
-                    offset: *offset,
-                })
-                .collect()
         })
     }
 }

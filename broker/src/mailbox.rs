@@ -57,8 +57,8 @@ pub(crate) struct Contents {
     pub(crate) appended: Vec<(Token, Appended)>,
     /// The retained record that the connection waits for is stored, or is not.
     pub(crate) retained_stored: Option<Appended>,
-    /// The session's state as it was at this revision is stored.
-    pub(crate) saved: Option<u64>,
+    /// The session's state is stored, or Kafka refused it.
+    pub(crate) saved: Option<Appended>,
     pub(crate) deliveries: VecDeque<Delivery>,
     bytes: usize,
     pub(crate) close: Option<ReasonCode>,
@@ -108,9 +108,9 @@ impl Mailbox {
         self.ring();
     }
 
-    /// Kafka has the session's state.
-    pub(crate) fn saved(&self, revision: u64) {
-        self.inner.lock().saved = Some(revision);
+    /// Kafka has the session's state, and what was stored with it, or none of that.
+    pub(crate) fn saved(&self, result: Appended) {
+        self.inner.lock().saved = Some(result);
         self.ring();
     }
 

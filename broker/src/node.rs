@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kafka::{Ends, Lookup, Start, Tail};
-use mqtt::packet::Publish;
 use mqtt::session::{Delivery, Limits, Message};
 use mqtt::{ReasonCode, TopicFilter};
 
@@ -14,9 +13,10 @@ use crate::acl::Acl;
 use crate::auth::Authentication;
 use crate::catch_up::CatchUp;
 use crate::egress::Egress;
-use crate::ingress::{Ingress, Part, Taken};
+use crate::ingress::Ingress;
 use crate::logs::Logs;
 use crate::mailbox::{self, Mailbox};
+use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::rules::Rules;
 use crate::sessions::Sessions;
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) lookup: Lookup,
     pub(crate) ends: Ends,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) membership: Membership,
     pub(crate) metrics: Arc<Metrics>,
     /// How many subscriptions need each Kafka topic.
     pub(crate) needed: tokio::sync::Mutex<HashMap<String, usize>>,
@@ -94,20 +95,29 @@ impl Node {
         positions
     }
 
-    /// Waits until the node has read what it had acknowledged of a Kafka topic, so that what comes now is newer.
-    pub(crate) async fn read_own_writes(&self, kafka_topic: &str) -> Result<(), ReasonCode> {
-        let seen = self.ingress.acknowledged().positions(kafka_topic);
-        self.patiently(self.tail.reached(kafka_topic, &seen)).await
+    /// Waits until the node has read what any node had acknowledged of a Kafka topic, so that what comes now is newer.
+    pub(crate) async fn reach_end(&self, kafka_topic: &str) -> Result<(), ReasonCode> {
+        self.patiently(self.tail.reach_end(kafka_topic))
+            .await?
+            .map_err(|error| {
+                tracing::warn!(%error, kafka_topic, "can't find where it ends");
+                ReasonCode::SERVER_UNAVAILABLE
+            })
     }
 
     /// The retained messages of a filter, for a subscription that is in the tree already. A retained message is stored
-    /// before its publish is, so whatever the subscriber has missed by coming now is acknowledged, and is found here
-    /// once this node has caught up.
+    /// before its publish is, or with it, so whatever the subscriber has missed by coming now is acknowledged, and is
+    /// found here once this node has caught up.
     pub(crate) async fn retained(
         &self,
         filter: &TopicFilter,
     ) -> Result<Vec<Arc<Message>>, ReasonCode> {
-        self.read_own_writes(&self.egress.retained_topic).await?;
+        // Whatever node the publisher is on: up to where the topic ends now.
+        let stores = std::iter::once(self.egress.retained_topic.as_str())
+            .chain(self.rules.stores_of(filter.as_str()));
+        for kafka_topic in stores {
+            self.reach_end(kafka_topic).await?;
+        }
         Ok(self.egress.retained.matching(filter))
     }
 
@@ -161,39 +171,6 @@ impl Node {
                 needed.remove(*kafka_topic);
                 if let Err(error) = self.tail.unfollow(kafka_topic).await {
                     tracing::warn!(%error, kafka_topic, "can't stop following");
-                }
-            }
-        }
-    }
-
-    /// Publishes a message of nobody who waits for it, as a will; waits for Kafka as long as it takes.
-    pub(crate) async fn publish(&self, publish: &Publish, client_id: &str) {
-        if self.ingress.first_part(publish) == Part::Retained {
-            self.append(Part::Retained, publish, client_id).await;
-        }
-        self.append(Part::Message, publish, client_id).await;
-    }
-
-    /// Stores one record and waits for Kafka's answer.
-    async fn append(&self, part: Part, publish: &Publish, client_id: &str) {
-        loop {
-            let (answer, answered) = tokio::sync::oneshot::channel();
-            let answer = parking_lot::Mutex::new(Some(answer));
-            let on_appended = Box::new(move |result| {
-                // Nobody listens any more only when the process ends.
-                let _ended = answer.into_inner().map(|answer| answer.send(result));
-            });
-            match self
-                .ingress
-                .append(part, publish, client_id, Some(on_appended))
-            {
-                Taken::Full => self.ingress.producer().has_room().await,
-                Taken::Refused(reason) => return self.metrics.refused(reason.text()),
-                Taken::Yes => {
-                    if !matches!(answered.await, Ok(Ok(()))) {
-                        self.metrics.dropped("kafka_refused", 1);
-                    }
-                    return;
                 }
             }
         }

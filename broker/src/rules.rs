@@ -17,7 +17,7 @@ mod rule;
 mod shape;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use service::BadSetting;
 
@@ -164,17 +164,27 @@ impl Rules {
 
     /// Kafka topics that have to be read for a subscription, each once.
     pub(crate) fn kafka_topics_of(&self, filter: &str) -> Vec<&str> {
-        let mut topics = BTreeMap::new();
-        for (order, rule) in self.rules.iter().enumerate() {
+        self.topics_where(filter, |_| true)
+    }
+
+    /// Kafka topics with `retain = "latest"` that may hold retained messages of a filter, each once.
+    pub(crate) fn stores_of(&self, filter: &str) -> Vec<&str> {
+        self.topics_where(filter, |rule| rule.retain == Retain::Latest)
+    }
+
+    fn topics_where(&self, filter: &str, wanted: impl Fn(&Rule) -> bool) -> Vec<&str> {
+        let mut topics = BTreeSet::new();
+        for rule in &self.rules {
             let pattern = rule.pattern.as_filter();
-            if rule.direction != Direction::ToKafka && overlaps(pattern, filter) {
-                topics.entry(rule.kafka_topic.as_str()).or_insert(order);
+            let is_read = rule.direction != Direction::ToKafka && overlaps(pattern, filter);
+            if is_read && wanted(rule) {
+                topics.insert(rule.kafka_topic.as_str());
             }
             if covers(pattern, filter) {
                 break;
             }
         }
-        topics.into_keys().collect()
+        topics.into_iter().collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A session as Kafka has it: the newest record of its client identifier in the compacted session topic, as JSON.
 //!
 //! ```json
-//! {"node":"host:1883","connected":false,"left_ms":1764000000000,"expiry_s":3600,
+//! {"epoch":4711,"connected":false,"left_ms":1764000000000,"expiry_s":3600,
 //!  "subscriptions":[{"filter":"a/+","qos":1}],
 //!  "positions":{"mqtt_messages":[120,98,131]},
 //!  "in_flight":[{"packet_id":7,"step":"rec","qos":2,"kafka_topic":"mqtt_messages","partition":0,"offset":118}],
@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SessionRecord {
-    /// The node that wrote it: the one where the client is, or was.
-    pub(crate) node: String,
+    /// The claim of the connection that wrote it: see `ownership`.
+    #[serde(default)]
+    pub(crate) epoch: i64,
     /// The client is connected there.
     pub(crate) connected: bool,
     /// When the connection ended: milliseconds since the Unix epoch.
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let record = SessionRecord {
-            node: "n".into(),
+            epoch: 7,
             connected: false,
             left_ms: 1000,
             expiry_s: 5,

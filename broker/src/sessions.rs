@@ -1,149 +1,317 @@
-//! Who is connected, and what Kafka has of those who were: an index, not a copy.
+//! Who is connected here, and how a client identifier becomes this node's: claims in the session topic.
 //!
-//! A client identifier has one owner at a time: a connection, or the node itself while it publishes a will or ends a
-//! session. Who wants to own it asks the owner to close and waits until it has let go, which it does after Kafka has its
-//! state. So whoever owns a session finds its newest record, and nobody else writes one.
+//! A client identifier has one owner at a time, over all nodes: a connection, or a node itself while it publishes a will or
+//! ends a session. So whoever owns a session finds its newest record, and nobody else writes one. See `ownership` for
+//! what is in the topic and what it means.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use kafka::{Error, Lookup, Place, Position, Record, ToSend};
+use bytes::Bytes;
+use kafka::{Error, Lookup, Place, Position, Producer, Record, Tail, ToSend, partition_of};
 use mqtt::ReasonCode;
 use parking_lot::Mutex;
+use service::Shutdown;
 use tokio::sync::{Notify, oneshot};
 
+use crate::ledger::{Ledger, NewRecord};
 use crate::mailbox::Mailbox;
+use crate::ownership::{ClaimRecord, EPOCH, Epoch, Event, Ownership, Run, Standing, Stored};
 use crate::session_record::SessionRecord;
 
-pub(crate) struct Sessions {
-    kafka_topic: Arc<str>,
-    lookup: Lookup,
-    producer: kafka::Producer,
-    inner: Mutex<Inner>,
+/// What the reader of the session topic knows.
+pub(crate) struct Directory {
+    pub(crate) kafka_topic: Arc<str>,
+    pub(crate) partitions: usize,
+    pub(crate) producer: Producer,
+    table: Mutex<Table>,
     /// The first thing that is due has changed.
     pub(crate) due_changed: Notify,
-    /// Some owner has let go.
+    /// Some run was declared dead.
+    pub(crate) declared: Notify,
+    /// This run was.
+    pub(crate) declared_myself: Shutdown,
+    /// Some owner on this node has let go.
     let_go: Notify,
 }
 
-#[derive(Default)]
-struct Inner {
+struct Table {
+    ownership: Ownership,
     owners: HashMap<Arc<str>, Owner>,
-    stored: HashMap<Arc<str>, Stored>,
-    /// What has to be done, and when: wills and ends of sessions. Milliseconds since the Unix epoch.
-    due: BTreeSet<(u64, Arc<str>)>,
+    last_attempt: u64,
 }
 
-/// The mailbox of a connection; `None`: the node itself.
-type Owner = Option<Arc<Mailbox>>;
+/// Who has a client identifier on this node, or tries to.
+struct Owner {
+    attempt: u64,
+    /// Of its claim, as soon as that is known.
+    epoch: Option<Epoch>,
+    /// `None`: the node itself.
+    mailbox: Option<Arc<Mailbox>>,
+    news: Arc<Notify>,
+}
 
-/// Where the newest record of a session is.
-#[derive(Clone, Copy, Debug)]
-struct Stored {
-    at: Position,
-    due_ms: Option<u64>,
+pub(crate) struct Sessions {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) tail: Tail,
+    pub(crate) ledger: Ledger,
+    pub(crate) lookup: Lookup,
 }
 
 /// A client identifier that is owned; let go when it is dropped.
 pub(crate) struct Claim {
     sessions: Arc<Sessions>,
     client_id: Arc<str>,
+    attempt: u64,
+    /// `None`: nobody else can know the client identifier, so nobody was asked.
+    epoch: Option<Epoch>,
+    news: Arc<Notify>,
+    is_released: bool,
 }
 
-impl Sessions {
-    pub(crate) fn new(kafka_topic: &str, lookup: Lookup, producer: kafka::Producer) -> Arc<Self> {
-        Arc::new(Self {
+/// What becomes of a session's record when its owner lets go.
+pub(crate) enum Left<'a> {
+    /// It stays as it is.
+    AsItIs,
+    /// There is none any more.
+    Nothing,
+    /// This is the state.
+    State(&'a SessionRecord),
+}
+
+impl Directory {
+    pub(crate) fn new(
+        kafka_topic: &str,
+        partitions: usize,
+        producer: Producer,
+        ownership: Ownership,
+    ) -> Self {
+        Self {
             kafka_topic: kafka_topic.into(),
-            lookup,
+            partitions,
             producer,
-            inner: Mutex::default(),
+            table: Mutex::new(Table {
+                ownership,
+                owners: HashMap::new(),
+                last_attempt: 0,
+            }),
             due_changed: Notify::new(),
+            declared: Notify::new(),
+            declared_myself: Shutdown::new(),
             let_go: Notify::new(),
-        })
+        }
     }
 
     /// A record of the session topic, when the node starts or any time later.
     pub(crate) fn observe(&self, record: &Record) {
-        let client_id = record
-            .key
-            .as_deref()
-            .and_then(|key| std::str::from_utf8(key).ok());
-        let Some(client_id) = client_id else {
-            tracing::warn!(offset = record.offset, "a session record without a key");
-            return;
-        };
-        let due_ms = match record.value.as_deref().map(SessionRecord::read) {
-            None => None,
-            Some(Ok(session)) => Some(session.due_ms()),
-            Some(Err(error)) => {
-                tracing::warn!(%error, client_id, offset = record.offset, "not a session record");
-                return;
-            }
-        };
-        let at = Position {
-            partition: record.partition,
-            offset: record.offset,
-        };
-        self.note(client_id, at, due_ms);
+        let mut table = self.table.lock();
+        let events = table.ownership.observe(record, Instant::now());
+        self.handle(&table, events);
     }
 
-    /// `due_ms`: `None` for a tombstone.
-    fn note(&self, client_id: &str, at: Position, due_ms: Option<Option<u64>>) {
-        let mut inner = self.inner.lock();
-        let known = inner.stored.get_key_value(client_id);
-        let (name, before) = match known {
-            Some((name, stored)) => (Arc::clone(name), Some(*stored)),
-            None => (Arc::from(client_id), None),
-        };
-        if let Some(before) = before {
-            if before.at.offset > at.offset {
-                return;
-            }
-            if let Some(due_ms) = before.due_ms {
-                inner.due.remove(&(due_ms, Arc::clone(&name)));
-            }
-        }
-        match due_ms {
-            None => {
-                inner.stored.remove(&name);
-            }
-            Some(due_ms) => {
-                if let Some(due_ms) = due_ms {
-                    inner.due.insert((due_ms, Arc::clone(&name)));
+    fn handle(&self, table: &Table, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Changed(client_id) => {
+                    self.changed(table, &client_id);
+                    self.due_changed.notify_one();
                 }
-                inner.stored.insert(name, Stored { at, due_ms });
+                Event::Buried(client_id, newest) => {
+                    let owner = table.owners.get(&client_id);
+                    if let Some(owner) = owner.filter(|owner| owner.epoch == Some(newest))
+                        && self.send_claim(table, &client_id, owner, None).is_err()
+                    {
+                        tracing::debug!("no room for a claim that was buried");
+                    }
+                }
+                Event::Declared(run) => {
+                    tracing::info!(run = format_args!("{run:016x}"), "a node has ended");
+                    self.declared.notify_one();
+                }
+                Event::DeclaredMyself => self.declared_myself.cancel(),
             }
         }
-        drop(inner);
-        self.due_changed.notify_one();
+    }
+
+    fn changed(&self, table: &Table, client_id: &Arc<str>) {
+        let owner = table.owners.get(client_id);
+        if let Some(owner) = owner {
+            owner.news.notify_one();
+            if let (Some(epoch), Some(mailbox)) = (owner.epoch, &owner.mailbox)
+                && table.ownership.standing(client_id, epoch) == Standing::Lost
+            {
+                mailbox.close(ReasonCode::SESSION_TAKEN_OVER);
+            }
+        }
+        // A claim of this run that nobody has: whoever wrote it gave up before it was there.
+        if owner.is_none_or(|owner| owner.epoch.is_some()) {
+            let has = owner.and_then(|owner| owner.epoch);
+            for epoch in table.ownership.own_claims(client_id) {
+                if has != Some(epoch) {
+                    self.send_now(&self.release_record(client_id, epoch));
+                }
+            }
+        }
+    }
+
+    /// Writes without waiting for anything; what finds no room is written at the next occasion.
+    fn send_now(&self, record: &NewRecord) {
+        let headers: Vec<(&str, &[u8])> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        let to_send = ToSend {
+            kafka_topic: &record.kafka_topic,
+            partition: record.partition,
+            key: Some(&record.key),
+            value: record.value.as_deref(),
+            headers: &headers,
+        };
+        if self.producer.send(&to_send, None).is_err() {
+            tracing::debug!("no room for a record of the session topic");
+        }
+    }
+
+    fn send_claim(
+        &self,
+        table: &Table,
+        client_id: &str,
+        owner: &Owner,
+        on_delivery: Option<kafka::OnDelivery>,
+    ) -> Result<(), kafka::Full> {
+        let claim = ClaimRecord {
+            node: table.ownership.name().to_owned(),
+            run: table.ownership.run(),
+            epoch: owner.epoch,
+            is_idle: owner.mailbox.is_none(),
+        };
+        let value = serde_json::to_vec(&claim).expect("strings and numbers can be JSON");
+        let key = format!("claim/{client_id}");
+        let record = ToSend {
+            kafka_topic: &self.kafka_topic,
+            partition: Some(self.partition(client_id)),
+            key: Some(key.as_bytes()),
+            value: Some(&value),
+            headers: &[],
+        };
+        self.producer.send(&record, on_delivery)
+    }
+
+    /// All that concerns a client identifier is in one partition.
+    fn partition(&self, client_id: &str) -> i32 {
+        partition_of(client_id.as_bytes(), self.partitions)
+    }
+
+    fn record(&self, kind: &str, client_id: &str, value: Option<Vec<u8>>) -> NewRecord {
+        NewRecord {
+            kafka_topic: Arc::clone(&self.kafka_topic),
+            partition: Some(self.partition(client_id)),
+            key: format!("{kind}/{client_id}").into_bytes(),
+            value: value.map(Bytes::from),
+            headers: Vec::new(),
+        }
+    }
+
+    fn release_record(&self, client_id: &str, epoch: Epoch) -> NewRecord {
+        let mut record = self.record("claim", client_id, None);
+        record
+            .headers
+            .push((EPOCH.into(), epoch.to_string().into_bytes()));
+        record
     }
 
     /// How many sessions Kafka has.
     pub(crate) fn stored(&self) -> usize {
-        self.inner.lock().stored.len()
+        self.table.lock().ownership.stored_count()
     }
 
-    /// How many clients are connected.
+    /// How many clients are connected to this node.
     pub(crate) fn connected(&self) -> usize {
-        self.inner.lock().owners.len()
+        let table = self.table.lock();
+        let connected = |owner: &&Owner| owner.mailbox.is_some();
+        table.owners.values().filter(connected).count()
     }
 
-    /// All client identifiers that Kafka has a session of.
-    pub(crate) fn client_ids(&self) -> Vec<Arc<str>> {
-        self.inner.lock().stored.keys().cloned().collect()
+    /// Tells all clients of this node that the server goes.
+    pub(crate) fn close_all(&self, reason: ReasonCode) {
+        let table = self.table.lock();
+        for mailbox in table.owners.values().filter_map(|o| o.mailbox.as_ref()) {
+            mailbox.close(reason);
+        }
     }
 
-    /// Owns a client identifier for a connection; an earlier one is closed [MQTT-3.1.4-3], and waited for.
+    /// Asks or tells what is known of all nodes.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Ownership) -> T) -> T {
+        look(&mut self.table.lock().ownership)
+    }
+
+    /// The claims of a run are over; who waits for them is told.
+    pub(crate) fn bury(&self, run: Run) {
+        let mut table = self.table.lock();
+        let over = table.ownership.bury(run);
+        for (client_id, epoch) in over {
+            self.changed(&table, &client_id);
+            // Of a client that left nothing else, the claim is all that has to go.
+            let ownership = &table.ownership;
+            if ownership.stored(&client_id).is_none() && ownership.looks_after(&client_id) {
+                self.send_now(&self.release_record(&client_id, epoch));
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// Owns a client identifier for a connection; an earlier one, here or elsewhere, is closed [MQTT-3.1.4-3], and waited
+    /// for. `None` when a newer one has come meanwhile.
+    ///
+    /// # Errors
+    /// When Kafka refuses the claim.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         client_id: &str,
         mailbox: &Arc<Mailbox>,
+    ) -> Result<Option<Claim>, Error> {
+        let Some(mut claim) = self.own_here(client_id, mailbox).await else {
+            return Ok(None);
+        };
+        let is_owner = claim.win(|| mailbox.wants_close()).await?;
+        Ok(is_owner.then_some(claim))
+    }
+
+    /// The same for a client identifier that this node has just made up: nobody else can have it.
+    pub(crate) async fn claim_new(
+        self: &Arc<Self>,
+        client_id: &str,
+        mailbox: &Arc<Mailbox>,
     ) -> Option<Claim> {
+        self.own_here(client_id, mailbox).await
+    }
+
+    /// Owns a client identifier for the node itself; not one that has an owner here, or an owner elsewhere who keeps it.
+    ///
+    /// # Errors
+    /// When Kafka refuses the claim.
+    pub(crate) async fn claim_idle(
+        self: &Arc<Self>,
+        client_id: &str,
+    ) -> Result<Option<Claim>, Error> {
+        if self.directory.table.lock().owners.contains_key(client_id) {
+            return Ok(None);
+        }
+        let Some(mut claim) = self.try_own(client_id, None) else {
+            return Ok(None);
+        };
+        let is_owner = claim.win(|| false).await?;
+        Ok(is_owner.then_some(claim))
+    }
+
+    async fn own_here(self: &Arc<Self>, client_id: &str, mailbox: &Arc<Mailbox>) -> Option<Claim> {
         loop {
             // Listened to before it is looked, so that nobody lets go unheard in between.
-            let let_go = self.let_go.notified();
-            if let Some(claim) = self.try_claim(client_id, Some(mailbox)) {
+            let let_go = self.directory.let_go.notified();
+            if let Some(claim) = self.try_own(client_id, Some(mailbox)) {
                 return Some(claim);
             }
             let_go.await;
@@ -154,55 +322,36 @@ impl Sessions {
         }
     }
 
-    /// Owns a client identifier for the node itself; not one that is owned already.
-    pub(crate) fn claim_idle(self: &Arc<Self>, client_id: &str) -> Option<Claim> {
-        if self.inner.lock().owners.contains_key(client_id) {
-            return None;
-        }
-        self.try_claim(client_id, None)
-    }
-
-    fn try_claim(
-        self: &Arc<Self>,
-        client_id: &str,
-        mailbox: Option<&Arc<Mailbox>>,
-    ) -> Option<Claim> {
-        let mut inner = self.inner.lock();
-        if let Some(owner) = inner.owners.get(client_id) {
-            if let Some(old) = owner {
+    fn try_own(self: &Arc<Self>, client_id: &str, mailbox: Option<&Arc<Mailbox>>) -> Option<Claim> {
+        let mut table = self.directory.table.lock();
+        if let Some(owner) = table.owners.get(client_id) {
+            if let Some(old) = &owner.mailbox {
                 old.close(ReasonCode::SESSION_TAKEN_OVER);
             }
+            owner.news.notify_one();
             return None;
         }
-        let client_id: Arc<str> = match inner.stored.get_key_value(client_id) {
-            Some((name, _)) => Arc::clone(name),
-            None => client_id.into(),
-        };
-        inner
-            .owners
-            .insert(Arc::clone(&client_id), mailbox.cloned());
+        table.last_attempt += 1;
+        let attempt = table.last_attempt;
+        let news = Arc::new(Notify::new());
+        let client_id: Arc<str> = client_id.into();
+        table.owners.insert(
+            Arc::clone(&client_id),
+            Owner {
+                attempt,
+                epoch: None,
+                mailbox: mailbox.cloned(),
+                news: Arc::clone(&news),
+            },
+        );
         Some(Claim {
             sessions: Arc::clone(self),
             client_id,
+            attempt,
+            epoch: None,
+            news,
+            is_released: false,
         })
-    }
-
-    /// Tells all clients that the server goes.
-    pub(crate) fn close_all(&self, reason: ReasonCode) {
-        let inner = self.inner.lock();
-        for mailbox in inner.owners.values().flatten() {
-            mailbox.close(reason);
-        }
-    }
-
-    /// The first client identifier that something is due for, and when that is.
-    pub(crate) fn first_due(&self) -> Option<(u64, Arc<str>)> {
-        self.inner.lock().due.first().cloned()
-    }
-
-    /// Nothing is to be done now: the session has an owner, after whom it is looked at again.
-    pub(crate) fn forget_due(&self, due: &(u64, Arc<str>)) {
-        self.inner.lock().due.remove(due);
     }
 }
 
@@ -211,10 +360,67 @@ impl Claim {
         &self.client_id
     }
 
+    /// What the session's records carry.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch.unwrap_or(0)
+    }
+
+    /// Writes the claim and waits until it is the only one; `false` when there is a newer one, or `gives_up` says so.
+    async fn win(&mut self, gives_up: impl Fn() -> bool) -> Result<bool, Error> {
+        let directory = Arc::clone(&self.sessions.directory);
+        let at = self.append().await?;
+        self.epoch = Some(at.offset);
+        if let Some(owner) = directory.table.lock().owners.get_mut(&self.client_id) {
+            owner.epoch = self.epoch;
+        }
+        loop {
+            // Each change leaves a permit, so none between looking and waiting is missed.
+            let standing = directory.with(|all| all.standing(&self.client_id, at.offset));
+            match standing {
+                Standing::Owner => return Ok(true),
+                Standing::Lost => return Ok(false),
+                Standing::Waits if gives_up() => return Ok(false),
+                Standing::Waits => self.news.notified().await,
+            }
+        }
+    }
+
+    async fn append(&self) -> Result<Position, Error> {
+        let directory = &self.sessions.directory;
+        let (answer, answered) = oneshot::channel();
+        let answer = Mutex::new(Some(answer));
+        let mut on_delivery: Option<kafka::OnDelivery> = Some(Box::new(move |result| {
+            // Nobody listens any more when the client gave up; the claim is released when it is observed.
+            let _gone = answer.into_inner().map(|answer| answer.send(result));
+        }));
+        loop {
+            let sent = {
+                let table = directory.table.lock();
+                let owner = &table.owners[&self.client_id];
+                directory.send_claim(&table, &self.client_id, owner, on_delivery.take())
+            };
+            match sent {
+                Ok(()) => break,
+                Err(kafka::Full(back)) => on_delivery = back,
+            }
+            directory.producer.has_room().await;
+        }
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Whether Kafka has a record of the session.
     pub(crate) fn is_stored(&self) -> bool {
-        let inner = self.sessions.inner.lock();
-        inner.stored.contains_key(&self.client_id)
+        let stored = |all: &mut Ownership| all.stored(&self.client_id);
+        self.sessions.directory.with(stored).is_some()
+    }
+
+    /// When the last owner's node was heard last, if the owner died with it: milliseconds since the Unix epoch.
+    pub(crate) fn lost_ms(&self) -> Option<u64> {
+        let lost_ms = self
+            .sessions
+            .directory
+            .with(|all| all.lost_ms(&self.client_id));
+        lost_ms.and_then(|ms| u64::try_from(ms).ok())
     }
 
     /// The session's newest record.
@@ -222,18 +428,12 @@ impl Claim {
     /// # Errors
     /// When Kafka does not answer.
     pub(crate) async fn read(&self) -> Result<Option<SessionRecord>, Error> {
-        let stored = self
-            .sessions
-            .inner
-            .lock()
-            .stored
-            .get(&self.client_id)
-            .copied();
-        let Some(stored) = stored else {
+        let directory = &self.sessions.directory;
+        let Some(stored) = directory.with(|all| all.stored(&self.client_id)) else {
             return Ok(None);
         };
         let place = Place {
-            kafka_topic: Arc::clone(&self.sessions.kafka_topic),
+            kafka_topic: Arc::clone(&directory.kafka_topic),
             partition: stored.at.partition,
             offset: stored.at.offset,
         };
@@ -249,63 +449,124 @@ impl Claim {
             .ok())
     }
 
-    /// Stores the session's state, or its end, and waits until Kafka has it.
+    /// Stores the session's state, or that there is none, with records that belong to it, and waits until Kafka has all.
     ///
     /// # Errors
     /// When Kafka refuses it.
-    pub(crate) async fn store(&self, session: Option<&SessionRecord>) -> Result<(), Error> {
-        let (answer, answered) = oneshot::channel();
-        let answer = Mutex::new(Some(answer));
-        self.store_then(session, move |result| {
-            // Nobody listens any more only when the connection's task ended with the process.
-            let _ended = answer.into_inner().map(|answer| answer.send(result));
-        })
-        .await;
-        answered.await.unwrap_or_else(|_| {
-            Err(Error::Unreachable {
-                servers: "kafka".into(),
-                reason: "the producer has ended".into(),
-            })
-        })
-    }
-
-    /// Stores the session's state; `then` is called when Kafka has answered. Waits only for room in the queue.
-    pub(crate) async fn store_then(
+    pub(crate) async fn store(
         &self,
         session: Option<&SessionRecord>,
-        then: impl FnOnce(Result<(), Error>) + Send + Sync + 'static,
+        more: Vec<NewRecord>,
+    ) -> Result<(), Error> {
+        let left = session.map_or(Left::Nothing, Left::State);
+        let (answer, answered) = oneshot::channel();
+        self.store_then(left, more, false, |result| {
+            let _gone = answer.send(result);
+        })
+        .await;
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Lets go: stores what is left of the session and releases the claim, at once.
+    ///
+    /// # Errors
+    /// When Kafka refuses it.
+    pub(crate) async fn release(
+        mut self,
+        left: Left<'_>,
+        more: Vec<NewRecord>,
+    ) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.is_released = true;
+        self.store_then(left, more, true, |result| {
+            let _gone = answer.send(result);
+        })
+        .await;
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Stores the session's state with records that belong to it; `then` is called when Kafka has answered. Waits only for
+    /// room.
+    pub(crate) async fn store_then(
+        &self,
+        left: Left<'_>,
+        mut records: Vec<NewRecord>,
+        releases: bool,
+        then: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
-        let value = session.map(SessionRecord::write);
-        let due_ms = session.map(SessionRecord::due_ms);
-        let record = ToSend {
-            kafka_topic: &self.sessions.kafka_topic,
-            key: Some(self.client_id.as_bytes()),
-            value: value.as_deref(),
-            headers: &[],
+        let directory = Arc::clone(&self.sessions.directory);
+        let epoch = self.epoch();
+        // The state comes first, so that a reader which has the release has the state.
+        let state_at = records.len();
+        let session = match left {
+            Left::AsItIs => None,
+            Left::Nothing => Some(None),
+            Left::State(session) => Some(Some(session)),
         };
-        let sessions = Arc::clone(&self.sessions);
-        let client_id = Arc::clone(&self.client_id);
-        let mut on_delivery: Option<kafka::OnDelivery> = Some(Box::new(move |result| {
-            then(result.map(|at| sessions.note(&client_id, at, due_ms)));
-        }));
-        while let Err(kafka::Full(back)) = self.sessions.producer.send(&record, on_delivery) {
-            on_delivery = back;
-            self.sessions.producer.has_room().await;
+        if let Some(session) = session {
+            let value = session.map(|session| session.write());
+            let mut record = directory.record("session", &self.client_id, value);
+            if session.is_none() {
+                let epoch = epoch.to_string().into_bytes();
+                record.headers.push((EPOCH.into(), epoch));
+            }
+            records.push(record);
         }
+        let released = self.epoch.filter(|_| releases);
+        records.extend(released.map(|epoch| directory.release_record(&self.client_id, epoch)));
+        if records.is_empty() {
+            return then(Ok(()));
+        }
+        let facts = session.map(|session| session.map(|s| (s.due_ms(), s.connected)));
+        let client_id = Arc::clone(&self.client_id);
+        let note = move |result: Result<Vec<Position>, Error>| {
+            let result = result.map(|positions| {
+                let mut table = directory.table.lock();
+                if let Some(facts) = facts {
+                    let at = positions[state_at];
+                    let stored = facts.map(|(due_ms, is_connected)| Stored {
+                        at,
+                        due_ms,
+                        is_connected,
+                    });
+                    let events = table.ownership.note(&client_id, at, epoch, stored);
+                    directory.handle(&table, events);
+                }
+                if let Some(epoch) = released {
+                    table.ownership.release(&client_id, epoch);
+                }
+            });
+            then(result);
+        };
+        self.sessions.ledger.store(records, Box::new(note)).await;
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut inner = self.sessions.inner.lock();
-        inner.owners.remove(&self.client_id);
-        // What came due meanwhile was passed over, since the session had an owner.
-        if let Some(due_ms) = inner.stored.get(&self.client_id).and_then(|s| s.due_ms) {
-            inner.due.insert((due_ms, Arc::clone(&self.client_id)));
+        let directory = &self.sessions.directory;
+        let mut table = directory.table.lock();
+        let is_mine = |owner: &Owner| owner.attempt == self.attempt;
+        if table.owners.get(&self.client_id).is_some_and(is_mine) {
+            table.owners.remove(&self.client_id);
         }
-        drop(inner);
-        self.sessions.due_changed.notify_one();
-        self.sessions.let_go.notify_waiters();
+        // What came due meanwhile was passed over, since the session had an owner.
+        table.ownership.look_again(&self.client_id);
+        // An attempt that was given up leaves its claim to be released when it is observed; one that was observed is
+        // released now.
+        if !self.is_released {
+            directory.changed(&table, &self.client_id);
+        }
+        drop(table);
+        directory.due_changed.notify_one();
+        directory.let_go.notify_waiters();
+    }
+}
+
+fn ended() -> Error {
+    Error::Unreachable {
+        servers: "kafka".into(),
+        reason: "the producer has ended".into(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
-use kafka::{Ends, Fetched, Lookup, Position, Producer, Start, Tail};
+use kafka::{Ends, Fetched, Lookup, Position, Producer, Start, Tail, Transactions};
 use mqtt::ReasonCode;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -19,13 +19,16 @@ use crate::catch_up::{CatchUp, Sweeping};
 use crate::config::{Config, Ready};
 use crate::egress::Egress;
 use crate::ingress::Ingress;
+use crate::ledger::{Committing, Ledger};
 use crate::listener::{self, Protocol};
 use crate::logs::Logs;
+use crate::membership::{self, Membership, transactional_id};
 use crate::metrics::Metrics;
 use crate::node::{Node, NodeSettings};
+use crate::ownership::{NodeRecord, Ownership};
 use crate::retained::Retained;
 use crate::rules::Retain;
-use crate::sessions::Sessions;
+use crate::sessions::{Directory, Sessions};
 use crate::subscriptions::Subscriptions;
 use crate::{due, mailbox, sys};
 
@@ -50,6 +53,7 @@ pub struct Broker {
     node: Arc<Node>,
     tasks: TaskTracker,
     shutdown: Shutdown,
+    ended: Shutdown,
 }
 
 impl Broker {
@@ -96,7 +100,7 @@ impl Broker {
             "{} topic rules, {} retained messages, {} sessions",
             node.rules.iter().count() - 1,
             node.egress.retained.len(),
-            node.sessions.stored()
+            node.sessions.directory.stored()
         );
         health.set(Ok(()));
         tokio::spawn(watch_kafka(
@@ -109,8 +113,10 @@ impl Broker {
             tokio::spawn(sys::run(Arc::clone(&node), sys_interval, shutdown.clone()));
         }
         let tasks = TaskTracker::new();
-        tasks.spawn(due::recover(Arc::clone(&node)));
         tokio::spawn(due::run(Arc::clone(&node), shutdown.clone()));
+        // A member to the last: it ends after its connections have.
+        let ended = Shutdown::new();
+        tokio::spawn(membership::run(Arc::clone(&node), ended.clone()));
         let room = Arc::new(Semaphore::new(max_connections));
         let rate = Arc::new(listener::Rate::new(rate));
         for (socket, protocol) in [(mqtt, Protocol::Tcp), (ws, Protocol::WebSocket)] {
@@ -132,6 +138,7 @@ impl Broker {
             node,
             tasks,
             shutdown,
+            ended,
         })
     }
 
@@ -160,10 +167,16 @@ impl Broker {
     /// # Errors
     /// When Kafka did not acknowledge everything in time.
     pub async fn finished(self) -> anyhow::Result<()> {
-        self.shutdown.cancelled().await;
-        self.node
-            .sessions
-            .close_all(ReasonCode::SERVER_SHUTTING_DOWN);
+        let sessions = Arc::clone(&self.node.sessions);
+        let directory = &sessions.directory;
+        let is_dead = tokio::select! {
+            () = self.shutdown.cancelled() => false,
+            () = directory.declared_myself.cancelled() => {
+                self.shutdown.cancel();
+                true
+            }
+        };
+        directory.close_all(ReasonCode::SERVER_SHUTTING_DOWN);
         self.tasks.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, self.tasks.wait())
             .await
@@ -172,6 +185,18 @@ impl Broker {
             tracing::warn!(left = self.tasks.len(), "connections did not end in time");
         }
         self.node.catch_up.stop();
+        self.ended.cancel();
+        sessions.ledger.stop();
+        if is_dead {
+            anyhow::bail!(
+                "another node took over: this one was silent for longer than NODE_LAPSE_MS, or its NODE_NAME is used twice"
+            );
+        }
+        let name = &self.node.name;
+        let said = tokio::time::timeout(FLUSH_TIMEOUT, membership::say(&sessions, None, name));
+        if !matches!(said.await, Ok(Ok(_))) {
+            tracing::warn!("can't say that this node ends: others will find out");
+        }
         self.node
             .ingress
             .producer()
@@ -250,10 +275,15 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
     let looked_up = Fetched::default();
     metrics.add_fetched("look-up", &looked_up);
     let lookup = Lookup::start(&kafka, KAFKA_TIMEOUT, &looked_up)?;
-    let sessions = Sessions::new(&config.session_topic, lookup.clone(), producer);
-    let to_sessions = Arc::clone(&sessions);
-    restore(&kafka, &config.session_topic, move |record| {
-        to_sessions.observe(&record);
+    let membership = Membership::new(&config, &kafka);
+    let sessions = start_sessions(Starting {
+        name: &name,
+        config: &config,
+        kafka: &kafka,
+        membership: &membership,
+        producer,
+        lookup: lookup.clone(),
+        metrics: &metrics,
     })
     .await?;
     Ok(Node {
@@ -281,10 +311,103 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
         lookup,
         ends: Ends::new(&kafka)?,
         sessions,
+        membership,
         metrics,
         needed: tokio::sync::Mutex::new(needed),
         next_id: AtomicU64::new(1),
     })
+}
+
+/// What the sessions of a node are started with.
+struct Starting<'a> {
+    name: &'a str,
+    config: &'a Config,
+    kafka: &'a kafka::Settings,
+    membership: &'a Membership,
+    producer: Producer,
+    lookup: Lookup,
+    metrics: &'a Metrics,
+}
+
+/// Reads the session topic, and makes this node one of those that write it.
+async fn start_sessions(starting: Starting<'_>) -> anyhow::Result<Arc<Sessions>> {
+    let Starting {
+        name,
+        config,
+        kafka,
+        membership,
+        producer,
+        lookup,
+        metrics,
+    } = starting;
+    let topic = config.session_topic.as_str();
+    let run = rand::random();
+    let partitions = Ends::new(kafka)?.of(topic, KAFKA_TIMEOUT).await?.len();
+    let ownership = Ownership::new(name, run);
+    let directory = Arc::new(Directory::new(
+        topic,
+        partitions,
+        producer.clone(),
+        ownership,
+    ));
+    let restored = Arc::clone(&directory);
+    let positions = restore(kafka, topic, move |record| restored.observe(&record)).await?;
+    let followed = Arc::clone(&directory);
+    // On a thread of its own: who owns what must not wait behind messages.
+    let tail = Tail::start(
+        kafka,
+        "kafka-sessions",
+        move |record| followed.observe(&record),
+        || {},
+    )?;
+    metrics.add_fetched("sessions", tail.fetched());
+    tail.follow(topic, Start::At(positions)).await?;
+    let ledger = match membership.has_transactions {
+        true => Ledger::together(usize::try_from(config.kafka_queue_bytes)?),
+        false => Ledger::one_by_one(producer),
+    };
+    let sessions = Arc::new(Sessions {
+        directory,
+        tail,
+        ledger,
+        lookup,
+    });
+    if membership.has_transactions {
+        let id = transactional_id(topic, name, run);
+        let (settings, timeout) = (kafka.clone(), membership.transaction_timeout);
+        let start = {
+            let (settings, id) = (settings.clone(), id.clone());
+            move || Transactions::start(&settings, &id, timeout)
+        };
+        let first = tokio::task::spawn_blocking(start)
+            .await?
+            .context("can't use transactions (KAFKA_TRANSACTIONS=false goes without)")?;
+        let (runtime, of_node) = (tokio::runtime::Handle::current(), Arc::downgrade(&sessions));
+        let still_lives = move || {
+            let Some(sessions) = of_node.upgrade() else {
+                return false;
+            };
+            let read = runtime.block_on(membership::read_all(&sessions));
+            read.is_ok() && !sessions.directory.declared_myself.is_cancelled()
+        };
+        let committing = Committing {
+            settings,
+            id,
+            timeout,
+            still_lives: Box::new(still_lives),
+        };
+        sessions.ledger.start(first, committing)?;
+    } else {
+        tracing::warn!("no transactions: QoS 2 is at least once when a node crashes");
+    }
+    let alive = NodeRecord {
+        run,
+        is_dead: false,
+    };
+    // From now on others know this node, and an earlier run of it is over.
+    membership::say(&sessions, Some(&alive), name).await?;
+    membership::read_all(&sessions).await?;
+    Ok(sessions)
 }
 
 /// Kafka topics that hold retained messages.

@@ -102,7 +102,7 @@ impl Connection {
         if replay.is_none() {
             for kafka_topic in &kafka_topics {
                 // What was acknowledged before this subscription is not for it.
-                if let Err(reason) = node.read_own_writes(kafka_topic).await {
+                if let Err(reason) = node.reach_end(kafka_topic).await {
                     node.release(&kafka_topics).await;
                     return Err(reason);
                 }
@@ -357,15 +357,27 @@ impl Connection {
 
     /// A session that outlives its connection is stored with what has changed before the client is told.
     async fn store_subscriptions(&mut self) {
-        let Some(client) = &self.client else {
-            return;
-        };
         if self.session.session_expiry_s() == 0 {
             return;
         }
-        let record = client.record(&self.node, &self.session, &self.mailbox, &self.ready, None);
+        // What is on its way to Kafka has identifiers that this state would not know of.
+        while self.is_saving {
+            self.mailbox.bell().await;
+            self.take_events();
+        }
+        let Some(client) = &self.client else {
+            return;
+        };
+        let record = client.record(
+            &self.node,
+            &self.session,
+            &self.mailbox,
+            &self.ready,
+            &[],
+            None,
+        );
         self.last_saved = Instant::now();
-        if let Err(error) = client.claim.store(Some(&record)).await {
+        if let Err(error) = client.claim.store(Some(&record), Vec::new()).await {
             tracing::warn!(%error, client_id = %client.claim.client_id(), "can't store a session");
             self.session.close(ReasonCode::UNSPECIFIED_ERROR);
         }

@@ -32,8 +32,11 @@ fn values(node: &Node, uptime: Duration) -> Vec<(&'static str, String)> {
     let metrics = &node.metrics;
     let counts = [
         ("uptime", uptime.as_secs()),
-        ("clients/connected", node.sessions.connected() as u64),
-        ("sessions/stored", node.sessions.stored() as u64),
+        (
+            "clients/connected",
+            node.sessions.directory.connected() as u64,
+        ),
+        ("sessions/stored", node.sessions.directory.stored() as u64),
         (
             "subscriptions/count",
             node.egress.subscriptions.len() as u64,

@@ -279,6 +279,7 @@ async fn many_clients_come_back_at_once_and_each_gets_its_own() {
             let value = round.to_string();
             let record = kafka::ToSend {
                 kafka_topic: &kafka.topic("messages"),
+                partition: None,
                 key: Some(key.as_bytes()),
                 value: Some(value.as_bytes()),
                 headers: &[],
@@ -337,7 +338,11 @@ async fn mqtt_3_1_2_4_a_clean_start_forgets_the_session_and_expiry_ends_it() {
     // When its time is over, Kafka has a tombstone of it.
     eventually(async || {
         let records = kafka.records("sessions").await;
-        records.last().is_some_and(|record| record.value.is_none())
+        let mut of_c = records
+            .iter()
+            .filter(|r| r.key.as_deref() == Some(b"session/c"));
+        of_c.next_back()
+            .is_some_and(|record| record.value.is_none())
     })
     .await;
     let (_client, present) = come(&broker, short).await;
@@ -408,7 +413,7 @@ async fn mqtt_3_1_3_9_a_delayed_will_comes_later_and_not_when_the_client_is_back
     eventually(async || {
         kafka.records("sessions").await.iter().any(|record| {
             let value = record.value.as_deref().unwrap_or_default();
-            record.key.as_deref() == Some(b"later")
+            record.key.as_deref() == Some(b"session/later")
                 && String::from_utf8_lossy(value).contains("due_ms")
         })
     })

@@ -103,6 +103,7 @@ impl Writer {
         let written = Arc::clone(&self.written);
         let record = ToSend {
             kafka_topic: &self.topic,
+            partition: None,
             key,
             value,
             headers: &[],

@@ -114,6 +114,7 @@ async fn write_backlog(kafka: &Kafka, topics: usize) -> anyhow::Result<u64> {
             let key = format!("catch/{at}/x");
             let record = ToSend {
                 kafka_topic: &kafka_topic,
+                partition: None,
                 key: Some(key.as_bytes()),
                 value: Some(&value),
                 headers: &[],

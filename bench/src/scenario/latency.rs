@@ -97,6 +97,7 @@ async fn measure_bare(kafka: &Kafka, total: u64) -> anyhow::Result<Histogram<u64
         let key = format!("{SCENARIO}/{}", at % PUBLISHERS as u64);
         let record = ToSend {
             kafka_topic: &topic,
+            partition: None,
             key: Some(key.as_bytes()),
             value: Some(&value),
             headers: &[("mqtt.qos", b"1")],

@@ -57,6 +57,7 @@ async fn records_that_are_no_proper_messages_harm_nobody() {
     let send = |key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]| {
         let record = ToSend {
             kafka_topic: &topic,
+            partition: None,
             key,
             value,
             headers,

@@ -81,6 +81,7 @@ impl Kafka {
         let producer = kafka::Producer::new(&self.settings(), 1 << 20).unwrap();
         let record = kafka::ToSend {
             kafka_topic: &self.topic(name),
+            partition: None,
             key: Some(key.as_bytes()),
             value: value.map(str::as_bytes),
             headers: &[("source", b"elsewhere")],
@@ -146,6 +147,17 @@ pub fn access(dir: &tempfile::TempDir) -> Vec<String> {
     ]
 }
 
+/// A flag that stands twice is refused, so a later one takes the place of an earlier one.
+pub fn last_of_each(flags: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for flag in flags {
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        kept.retain(|known| name(known) != name(&flag));
+        kept.push(flag);
+    }
+    kept
+}
+
 impl TestBroker {
     pub async fn start(kafka: &Kafka) -> Self {
         Self::start_with(kafka, "", &[]).await
@@ -163,9 +175,10 @@ impl TestBroker {
             "broker".to_owned(),
             format!("--config={}", config.display()),
         ];
-        argv.extend(kafka.flags());
-        argv.extend(access(&files));
-        argv.extend(more.iter().map(ToString::to_string));
+        let flags = kafka.flags().into_iter().chain(access(&files));
+        argv.extend(last_of_each(
+            flags.chain(more.iter().map(ToString::to_string)),
+        ));
         let argv = argv.into_iter().map(Into::into).collect();
         let settings = service::config::load(argv, broker::TABLES).unwrap();
         let shutdown = Shutdown::new();

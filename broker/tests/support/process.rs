@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Kafka, access};
+use std::time::{Duration, Instant};
+
+use crate::support::{Kafka, access, last_of_each};
 
 /// Killed (SIGKILL on Unix) when it is dropped.
 pub struct Process {
@@ -49,21 +51,31 @@ impl Process {
         self.child.id()
     }
 
+    /// Sends a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it has ended by itself; its exit status, `None` when it is killed or still runs after `patience`.
+    pub fn ended(&mut self, patience: Duration) -> Option<i32> {
+        let deadline = Instant::now() + patience;
+        while self.runs() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child
+            .try_wait()
+            .unwrap()
+            .and_then(|status| status.code())
+    }
+
     /// Whether it has not ended by itself.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
-}
-
-/// A flag that stands twice is refused, so a later one takes the place of an earlier one.
-fn last_of_each(flags: impl Iterator<Item = String>) -> Vec<String> {
-    let mut kept: Vec<String> = Vec::new();
-    for flag in flags {
-        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-        kept.retain(|known| name(known) != name(&flag));
-        kept.push(flag);
-    }
-    kept
 }
 
 impl Drop for Process {

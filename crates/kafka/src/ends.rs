@@ -32,8 +32,21 @@ impl Ends {
     /// # Errors
     /// A user's setting that librdkafka does not take.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
+        Self::seeing(settings, "read_committed")
+    }
+
+    /// The same, but a partition ends behind what a transaction has written that is not committed: no record which was
+    /// acknowledged before the call is behind that end.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn uncommitted(settings: &Settings) -> Result<Self, Error> {
+        Self::seeing(settings, "read_uncommitted")
+    }
+
+    fn seeing(settings: &Settings, isolation: &str) -> Result<Self, Error> {
         let consumer = settings
-            .client(&[("group.id", "convoy-ends")])
+            .client(&[("group.id", "convoy-ends"), ("isolation.level", isolation)])
             .create_with_context(Quiet::default())?;
         Ok(Self {
             consumer: Arc::new(consumer),
@@ -74,6 +87,40 @@ impl Ends {
                     }
                 })
                 .collect())
+        })
+        .await
+    }
+
+    /// Where each of the first `partitions` of a topic ends: one request for each node of the cluster.
+    ///
+    /// # Errors
+    /// When the cluster does not answer within `timeout`.
+    pub async fn latest(
+        &self,
+        kafka_topic: &str,
+        partitions: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Position>, Error> {
+        let consumer = Arc::clone(&self.consumer);
+        let kafka_topic = kafka_topic.to_owned();
+        admin::blocking(move || {
+            let mut asked = TopicPartitionList::new();
+            for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+                asked.add_partition_offset(&kafka_topic, partition, Offset::End)?;
+            }
+            let found = consumer.offsets_for_times(asked, timeout)?;
+            found
+                .elements()
+                .iter()
+                .map(|element| match (element.error(), element.offset()) {
+                    (Ok(()), Offset::Offset(offset)) => Ok(Position {
+                        partition: element.partition(),
+                        offset,
+                    }),
+                    (Err(error), _) => Err(error.into()),
+                    (Ok(()), _) => Err(Error::NoTopic(kafka_topic.clone())),
+                })
+                .collect()
         })
         .await
     }

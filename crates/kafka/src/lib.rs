@@ -3,6 +3,7 @@
 //! - [`Settings`]: how to reach the cluster
 //! - [`admin`]: is it there, make topics
 //! - [`Producer`]: acknowledged, idempotent, bounded
+//! - [`Transactions`]: stores records together
 //! - [`Tail`]: follows the end of any number of topics
 //! - [`read_to_end`]: reads what a topic holds now
 //! - [`Cursor`]: reads a partition from any offset
@@ -14,20 +15,24 @@ mod cursor;
 mod ends;
 mod error;
 mod lookup;
+mod partition;
 mod producer;
 mod quiet;
 mod reader;
 mod record;
 mod settings;
 mod tail;
+mod transactions;
 
 pub use cursor::{Cursor, Found};
 pub use ends::{Bounds, Ends};
 pub use error::Error;
 pub use lookup::{Lookup, Place};
+pub use partition::partition_of;
 pub use producer::{Full, OnDelivery, Producer, ToSend};
 pub use quiet::Fetched;
 pub use reader::read_to_end;
 pub use record::{Position, Record};
 pub use settings::Settings;
 pub use tail::{Progress, Start, Tail};
+pub use transactions::{Failed, Transactions};

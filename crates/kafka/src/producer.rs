@@ -9,6 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::util::IntoOpaque;
 use tokio::sync::Notify;
 
 use crate::{Error, Position, Settings};
@@ -21,7 +22,9 @@ pub type OnDelivery = Box<dyn FnOnce(Result<Position, Error>) + Send + Sync>;
 pub struct ToSend<'a> {
     /// The Kafka topic.
     pub kafka_topic: &'a str,
-    /// The key decides the partition: murmur2, as Java's producer does it.
+    /// Where it goes; `None`: the key decides, by murmur2, as Java's producer does it.
+    pub partition: Option<i32>,
+    /// The key.
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'a [u8]>,
@@ -76,20 +79,7 @@ impl Producer {
     /// [`Full`] when the queue is. A record that can't be sent at all is reported to `on_delivery`.
     pub fn send(&self, record: &ToSend<'_>, on_delivery: Option<OnDelivery>) -> Result<(), Full> {
         let callback = Box::new(Callback(Mutex::new(on_delivery)));
-        let mut base = BaseRecord::with_opaque_to(record.kafka_topic, callback);
-        base.key = record.key;
-        base.payload = record.value;
-        if !record.headers.is_empty() {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (key, value) in record.headers {
-                headers = headers.insert(Header {
-                    key,
-                    value: Some(*value),
-                });
-            }
-            base.headers = Some(headers);
-        }
-        match self.inner.send(base) {
+        match self.inner.send(base_record(record, callback)) {
             Ok(()) => Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), base)) => {
                 Err(Full(base.delivery_opaque.0.into_inner()))
@@ -140,6 +130,28 @@ impl Producer {
             .expect("flush does not panic")
             .map_err(Error::from)
     }
+}
+
+/// A record as the client takes it.
+pub(crate) fn base_record<'a, O: IntoOpaque>(
+    record: &ToSend<'a>,
+    opaque: O,
+) -> BaseRecord<'a, [u8], [u8], O> {
+    let mut base = BaseRecord::with_opaque_to(record.kafka_topic, opaque);
+    base.partition = record.partition;
+    base.key = record.key;
+    base.payload = record.value;
+    if !record.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in record.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(*value),
+            });
+        }
+        base.headers = Some(headers);
+    }
+    base
 }
 
 struct Callback(Mutex<Option<OnDelivery>>);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,13 +13,18 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 use crate::quiet::{Quiet, STATISTICS};
-use crate::{Bounds, Ends, Error, Fetched, Position, Record, Settings};
+use crate::{Bounds, Cursor, Ends, Error, Fetched, Found, Position, Record, Settings};
 
 /// How long a call about one topic (partitions, end offsets) may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After so many records at most `on_batch` is called, however many more are there. A guess.
 const BATCH_MAX: u32 = 128;
+
+/// How long [`Tail::reach_end`] waits for records before it looks whether there are any.
+const SCOUT_AFTER: Duration = Duration::from_millis(20);
+/// What is fetched to find out.
+const SCOUT_BYTES: usize = 64 * 1024;
 
 /// Where to start following a topic.
 #[derive(Clone, Debug)]
@@ -36,6 +41,9 @@ pub struct Tail {
     consumer: Arc<BaseConsumer<Quiet>>,
     /// Asks on a connection of its own: on the reading one, each answer would wait for the fetch before it.
     ends: Ends,
+    newest: Ends,
+    /// Looks whether there is anything between the last record that was read and the end.
+    scout: Arc<Mutex<Cursor>>,
     positions: Arc<Positions>,
     fetched: Fetched,
     changing: tokio::sync::Mutex<()>,
@@ -90,6 +98,12 @@ impl Tail {
         Ok(Self {
             consumer,
             ends: Ends::new(settings)?,
+            newest: Ends::uncommitted(settings)?,
+            scout: Arc::new(Mutex::new(Cursor::new(
+                settings,
+                SCOUT_BYTES,
+                &Fetched::default(),
+            )?)),
             positions,
             fetched,
             changing: tokio::sync::Mutex::new(()),
@@ -149,6 +163,61 @@ impl Tail {
     /// What it has fetched.
     pub fn fetched(&self) -> &Fetched {
         &self.fetched
+    }
+
+    /// Waits until every record that had been acknowledged before this call has been given to the function. Does nothing for
+    /// a topic that is not followed.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn reach_end(&self, kafka_topic: &str) -> Result<(), Error> {
+        let Some(followed) = self.positions.get(kafka_topic) else {
+            return Ok(());
+        };
+        let targets = self.newest_ends(&followed).await?;
+        loop {
+            let reached = self.reached(kafka_topic, &targets);
+            if tokio::time::timeout(SCOUT_AFTER, reached).await.is_ok() {
+                return Ok(());
+            }
+            // The end may be the mark of a transaction, which no reader is given.
+            let partitions = followed.partitions.len();
+            let committed = self
+                .ends
+                .latest(kafka_topic, partitions, CALL_TIMEOUT)
+                .await?;
+            let scout = Arc::clone(&self.scout);
+            let (wanted, of_topic) = (targets.clone(), Arc::clone(&followed));
+            crate::admin::blocking(move || {
+                let mut scout = scout.lock();
+                for (target, end) in wanted.iter().zip(&committed) {
+                    if end.offset >= target.offset {
+                        of_topic.pass_marks(&mut scout, *target)?;
+                    }
+                }
+                scout.rest()
+            })
+            .await?;
+            self.positions.waiters.send_replace(());
+        }
+    }
+
+    /// Where a topic ends, as it was asked after this call: those who ask at the same time share the answer.
+    async fn newest_ends(&self, followed: &Followed) -> Result<Arc<[Position]>, Error> {
+        let called = Instant::now();
+        let mut newest = followed.newest.lock().await;
+        if let Some((_, ends)) = newest.as_ref().filter(|(asked, _)| *asked >= called) {
+            return Ok(Arc::clone(ends));
+        }
+        let asked = Instant::now();
+        let partitions = followed.partitions.len();
+        let ends: Arc<[Position]> = self
+            .newest
+            .latest(&followed.name, partitions, CALL_TIMEOUT)
+            .await?
+            .into();
+        *newest = Some((asked, Arc::clone(&ends)));
+        Ok(ends)
     }
 
     /// Waits until every record before each of `targets` has been given to the function. Partitions of a topic that
@@ -262,6 +331,8 @@ struct Followed {
     name: Arc<str>,
     /// Index is the partition.
     partitions: Vec<Progress>,
+    /// Where it ended when that was asked last, and when it was asked.
+    newest: tokio::sync::Mutex<Option<(Instant, Arc<[Position]>)>>,
 }
 
 /// How far a partition is read. The two counters let another reader of the partition take over from this one, or hand
@@ -329,6 +400,7 @@ impl Positions {
         let followed = Followed {
             name: Arc::clone(&name),
             partitions: from.iter().map(|from| Progress::at(from.offset)).collect(),
+            newest: tokio::sync::Mutex::default(),
         };
         self.followed.lock().insert(name, Arc::new(followed));
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -356,6 +428,22 @@ impl Positions {
 }
 
 impl Followed {
+    /// Counts a partition as read up to `target`, before which all transactions are over, if there is no record any more.
+    fn pass_marks(&self, scout: &mut Cursor, target: Position) -> Result<(), Error> {
+        let Some(progress) = self.progress(target.partition) else {
+            return Ok(());
+        };
+        let done = progress.done();
+        if done >= target.offset {
+            return Ok(());
+        }
+        scout.seek(&self.name, target.partition, done)?;
+        if matches!(scout.next(CALL_TIMEOUT)?, Found::End) {
+            progress.done.fetch_max(target.offset, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
     fn progress(&self, partition: i32) -> Option<&Progress> {
         self.partitions.get(usize::try_from(partition).ok()?)
     }

@@ -30,6 +30,7 @@ async fn ends_move_with_each_record_and_an_unknown_topic_is_an_error() {
     for _ in 0..3 {
         let record = ToSend {
             kafka_topic: "positions",
+            partition: None,
             key: Some(b"T1A23"),
             value: Some(b"{}"),
             headers: &[],

@@ -31,6 +31,7 @@ async fn write(settings: &Settings, numbers: std::ops::Range<i64>) {
         let value = number.to_string();
         let record = ToSend {
             kafka_topic: "t",
+            partition: None,
             key: Some(b"k"),
             value: Some(value.as_bytes()),
             headers: &[],

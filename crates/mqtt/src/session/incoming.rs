@@ -29,6 +29,15 @@ struct Waiting {
     packet_id: PacketId,
     qos: QoS,
     result: Option<ReasonCode>,
+    /// The state with the packet identifier was saved with the message.
+    is_saved: bool,
+}
+
+/// An acknowledgement that may leave.
+pub(super) struct NextAck {
+    pub(super) packet: Packet,
+    /// See [`Waiting::is_saved`].
+    pub(super) is_saved: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +70,24 @@ impl Incoming {
             .extend(received.into_iter().map(|packet_id| (packet_id, known)));
     }
 
-    /// What [`Self::resume`] takes.
-    pub(super) fn received(&self) -> Vec<PacketId> {
-        self.exactly_once
+    /// What [`Self::resume`] takes, when the messages of `with` are stored together with it.
+    pub(super) fn received(&self, with: &[Token]) -> Vec<PacketId> {
+        let stored = self
+            .exactly_once
             .iter()
-            .filter(|(_, entry)| entry.is_stored)
-            .map(|(packet_id, _)| *packet_id)
-            .collect()
+            .filter(|(_, entry)| entry.is_stored);
+        let mut received: Vec<PacketId> = stored.map(|(packet_id, _)| *packet_id).collect();
+        received.extend(
+            with.iter()
+                .filter_map(|token| self.waiting.get(self.index(*token)?))
+                .filter(|waiting| waiting.result.is_none() && waiting.qos == QoS::ExactlyOnce)
+                .map(|waiting| waiting.packet_id),
+        );
+        received
+    }
+
+    fn index(&self, token: Token) -> Option<usize> {
+        usize::try_from(token.0.checked_sub(self.first)?).ok()
     }
 
     /// Whether so many publishes wait for Kafka that the client has to wait, too.
@@ -87,7 +107,13 @@ impl Incoming {
             .values()
             .filter(|entry| entry.is_stored && entry.is_counted)
             .count();
-        self.waiting.len() + half_done >= self.receive_maximum
+        let counted_twice = self
+            .waiting
+            .iter()
+            .filter(|waiting| waiting.qos == QoS::ExactlyOnce)
+            .filter(|waiting| waiting.result.is_some_and(|reason| !reason.is_error()))
+            .count();
+        self.waiting.len() + half_done - counted_twice >= self.receive_maximum
     }
 
     /// Sets the topic of a publish that came by alias, or remembers the alias (§3.3.2.3.4).
@@ -133,6 +159,7 @@ impl Incoming {
             packet_id,
             qos,
             result: None,
+            is_saved: false,
         });
         Some(Token(self.first + self.waiting.len() as u64 - 1))
     }
@@ -149,33 +176,43 @@ impl Incoming {
             .is_some_and(|entry| entry.is_stored)
     }
 
-    /// Kafka has answered.
-    pub(super) fn appended(&mut self, token: Token, reason: ReasonCode) {
-        let index = token.0.checked_sub(self.first);
-        if let Some(waiting) = index
-            .and_then(|index| usize::try_from(index).ok())
-            .and_then(|index| self.waiting.get_mut(index))
+    /// Kafka has answered. `is_saved`: it has the state with the packet identifier, too.
+    pub(super) fn appended(&mut self, token: Token, reason: ReasonCode, is_saved: bool) {
+        let waiting = self.index(token).and_then(|at| self.waiting.get_mut(at));
+        let Some(waiting) = waiting else {
+            return;
+        };
+        waiting.result = Some(reason);
+        waiting.is_saved = is_saved;
+        // From now on it belongs to the state, though its acknowledgement may have to wait for its turn.
+        if waiting.qos == QoS::ExactlyOnce
+            && !reason.is_error()
+            && let Some(entry) = self.exactly_once.get_mut(&waiting.packet_id)
         {
-            waiting.result = Some(reason);
+            entry.is_stored = true;
         }
     }
 
     /// The next acknowledgement whose turn it is.
-    pub(super) fn next_ack(&mut self) -> Option<Packet> {
+    pub(super) fn next_ack(&mut self) -> Option<NextAck> {
         let reason = self.waiting.front()?.result?;
         let waiting = self.waiting.pop_front()?;
         self.first += 1;
         let ack = Ack::new(waiting.packet_id, reason);
-        if waiting.qos != QoS::ExactlyOnce {
-            return Some(Packet::PubAck(ack));
-        }
-        if reason.is_error() {
-            // [MQTT-4.3.3-9] The identifier is free again after a refusing PUBREC.
-            self.exactly_once.remove(&waiting.packet_id);
-        } else if let Some(entry) = self.exactly_once.get_mut(&waiting.packet_id) {
-            entry.is_stored = true;
-        }
-        Some(Packet::PubRec(ack))
+        let packet = match waiting.qos {
+            QoS::ExactlyOnce => {
+                if reason.is_error() {
+                    // [MQTT-4.3.3-9] The identifier is free again after a refusing PUBREC.
+                    self.exactly_once.remove(&waiting.packet_id);
+                }
+                Packet::PubRec(ack)
+            }
+            _ => Packet::PubAck(ack),
+        };
+        Some(NextAck {
+            packet,
+            is_saved: waiting.is_saved,
+        })
     }
 
     /// A PUBREL came; returns whether the identifier was known.

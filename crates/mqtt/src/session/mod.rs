@@ -233,10 +233,11 @@ impl Session {
         self.incoming.is_waiting()
     }
 
-    /// What has to be saved for the next connection of this session.
-    pub fn saved(&self) -> Saved {
+    /// What has to be saved for the next connection of this session. `with`: QoS 2 messages that are stored together with
+    /// it, all or nothing; answer with [`Self::handle_stored`].
+    pub fn saved(&self, with: &[Token]) -> Saved {
         Saved {
-            received: self.incoming.received(),
+            received: self.incoming.received(with),
             in_flight: self.outgoing.saved(),
         }
     }
@@ -358,8 +359,24 @@ impl Session {
             Ok(()) => ReasonCode::SUCCESS,
             Err(reason) => reason,
         };
-        self.incoming.appended(token, reason);
-        while let Some(ack) = self.incoming.next_ack() {
+        self.incoming.appended(token, reason, false);
+        self.send_acks();
+    }
+
+    /// Kafka has the message of `token`, and with it the state that [`Self::saved`] gave.
+    pub fn handle_stored(&mut self, token: Token) {
+        self.incoming.appended(token, ReasonCode::SUCCESS, true);
+        self.send_acks();
+    }
+
+    /// Whether the session's state outlives the connection, so that QoS 2 depends on what is saved of it.
+    pub fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
+    fn send_acks(&mut self) {
+        while let Some(next) = self.incoming.next_ack() {
+            let ack = next.packet;
             let (Packet::PubAck(of_ack) | Packet::PubRec(of_ack)) = &ack else {
                 unreachable!("a publish is acknowledged by one of the two");
             };
@@ -368,7 +385,9 @@ impl Session {
                 _ if self.is_closed() => {}
                 // [MQTT-3.3.5-2] of 3.1.1: there is no way to refuse, so the connection is closed.
                 (_, reason) if reason.is_error() && !self.version.is_v5() => self.close(reason),
-                (Packet::PubRec(_), ReasonCode::SUCCESS) => self.send_when_saved(&ack),
+                (Packet::PubRec(_), ReasonCode::SUCCESS) if !next.is_saved => {
+                    self.send_when_saved(&ack);
+                }
                 _ => self.send(ack),
             }
         }

@@ -83,7 +83,7 @@ impl Bed {
             return self.session.handle_refused(ReasonCode::NOT_AUTHORIZED);
         }
         // What a session leaves goes on in the next one, its messages lost; this one plays both.
-        let left = self.session.saved();
+        let left = self.session.saved(&[]);
         let resumed = Resumed {
             received: left.received,
             in_flight: left

@@ -1,0 +1,180 @@
+//! A transactional producer: what one call commits, Kafka stores together or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+
+use crate::producer::base_record;
+use crate::{Error, Position, Settings, ToSend};
+
+/// How long one call into the client may take before it is asked again.
+const CALL: Duration = Duration::from_secs(5);
+
+/// Commits groups of records, one group after the other. It blocks: it belongs on a thread of its own.
+pub struct Transactions {
+    producer: BaseProducer<Context>,
+}
+
+/// Why a group was not committed; nothing of it is stored.
+#[derive(Debug)]
+pub enum Failed {
+    /// There is a newer producer with the same identifier, or Kafka gave up on this one: it can do nothing any more.
+    Fenced(Error),
+    /// Kafka does not take the record with this index.
+    Refused(usize, Error),
+    /// Kafka did not answer in time, or has lost its place: the group may be committed again.
+    Again(Error),
+}
+
+impl Transactions {
+    /// A producer that ends what an earlier one with the same `id` has begun and not committed, and that one with it.
+    /// Kafka itself ends a transaction after `timeout`.
+    ///
+    /// # Errors
+    /// A user's setting that librdkafka does not take; a cluster that does not answer, or that has no transactions.
+    pub fn start(settings: &Settings, id: &str, timeout: Duration) -> Result<Self, Error> {
+        let timeout_ms = timeout.as_millis().to_string();
+        let producer: BaseProducer<Context> = settings
+            .client(&[
+                ("transactional.id", id),
+                ("transaction.timeout.ms", &timeout_ms),
+                ("message.timeout.ms", &timeout_ms),
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                ("partitioner", "murmur2_random"),
+                // The group is complete when it is given: nothing is gained by waiting for more.
+                ("linger.ms", "0"),
+                ("queue.buffering.max.messages", "1000000"),
+            ])
+            .create_with_context(Context)?;
+        producer.init_transactions(timeout)?;
+        Ok(Self { producer })
+    }
+
+    /// Stores all `records` or none; returns where they are, in their order.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub fn commit(&mut self, records: &[ToSend<'_>]) -> Result<Vec<Position>, Failed> {
+        self.producer
+            .begin_transaction()
+            .map_err(|error| self.failed(error))?;
+        let answers: Arc<Answers> = Arc::new(Answers {
+            left: Mutex::new(records.len()),
+            all: records.iter().map(|_| Mutex::new(None)).collect(),
+        });
+        for (at, record) in records.iter().enumerate() {
+            let opaque = Box::new(Answer(Arc::clone(&answers), at));
+            if let Err((error, _)) = self.producer.send(base_record(record, opaque)) {
+                return Err(match self.abort() {
+                    Ok(()) => Failed::Refused(at, error.into()),
+                    Err(failed) => failed,
+                });
+            }
+        }
+        // The client's own flush waits for at least 100 ms; this one ends with the last answer.
+        while *answers.left.lock() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+        }
+        if let Some((at, error)) = answers.first_refused() {
+            self.abort()?;
+            return Err(match error {
+                Error::TooLarge => Failed::Refused(at, error),
+                // Not this record's fault: the cluster is away, or the transaction was given up.
+                _ => Failed::Again(error),
+            });
+        }
+        loop {
+            match self.producer.commit_transaction(CALL) {
+                Ok(()) => return Ok(answers.positions()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
+                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                    self.abort()?;
+                    return Err(Failed::Again(KafkaError::Transaction(error).into()));
+                }
+                Err(error) => return Err(Failed::Fenced(error.into())),
+            }
+        }
+    }
+
+    fn abort(&self) -> Result<(), Failed> {
+        loop {
+            match self.producer.abort_transaction(CALL) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                    self.producer.poll(Duration::from_millis(1));
+                }
+                Err(error) => return Err(Failed::Fenced(error.into())),
+            }
+        }
+    }
+
+    fn failed(&self, error: KafkaError) -> Failed {
+        let is_fatal = self.producer.client().fatal_error().is_some();
+        match is_fatal {
+            true => Failed::Fenced(error.into()),
+            false => Failed::Again(error.into()),
+        }
+    }
+}
+
+struct Answers {
+    left: Mutex<usize>,
+    all: Vec<Mutex<Option<Result<Position, Error>>>>,
+}
+
+struct Answer(Arc<Answers>, usize);
+
+impl Answers {
+    fn first_refused(&self) -> Option<(usize, Error)> {
+        self.all.iter().enumerate().find_map(|(at, answer)| {
+            let mut answer = answer.lock();
+            match answer.take_if(|answer| answer.is_err()) {
+                Some(Err(error)) => Some((at, error)),
+                _ => None,
+            }
+        })
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        let stored = |answer: &Mutex<Option<Result<Position, Error>>>| match &*answer.lock() {
+            Some(Ok(position)) => *position,
+            _ => unreachable!("it is committed only when all are answered well"),
+        };
+        self.all.iter().map(stored).collect()
+    }
+}
+
+struct Context;
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::settings::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka transactions");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Answer>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, answer: Self::DeliveryOpaque) {
+        let Answer(answers, at) = *answer;
+        *answers.all[at].lock() = Some(match result {
+            Ok(message) => Ok(Position {
+                partition: message.partition(),
+                offset: message.offset(),
+            }),
+            Err((error, _)) => Err(error.clone().into()),
+        });
+        *answers.left.lock() -= 1;
+    }
+}
