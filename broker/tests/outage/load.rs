@@ -15,7 +15,7 @@ use crate::subscriber::{Received, Subscriber};
 
 const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 /// Publishers, each with its topic, at each QoS.
-pub(crate) const PUBLISHERS: usize = 3;
+const PUBLISHERS: usize = 3;
 /// How long what must come may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -13,7 +13,7 @@ use crate::support::{id, persistent, publish};
 use crate::wire::{Lost, Wire};
 
 /// Messages on their way at most: fewer than the broker's Receive Maximum.
-pub(crate) const WINDOW: usize = 20;
+const WINDOW: usize = 20;
 /// Between two messages.
 const PACE: Duration = Duration::from_millis(4);
 
