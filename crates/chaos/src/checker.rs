@@ -210,29 +210,31 @@ impl Checker {
     }
 
     fn each_missing(&self) -> impl Iterator<Item = Incident> {
-        self.seen.iter().flat_map(move |(&(subscriber, publisher), all)| {
-            [QoS::AtLeastOnce, QoS::ExactlyOnce]
-                .into_iter()
-                .flat_map(move |qos| {
-                    let seen = &all[qos as usize];
-                    (1..)
-                        .zip(&self.sent[publisher][qos as usize])
-                        .filter(|(number, sent)| {
-                            sent.acknowledged.is_some() && !seen.contains(*number)
-                        })
-                        .map(move |(number, _)| Incident {
-                            kind: Kind::Lost,
-                            message: Message {
-                                publisher,
-                                qos,
-                                number,
-                            },
-                            subscriber,
-                            came: None,
-                            highest: seen.highest,
-                        })
-                })
-        })
+        self.seen
+            .iter()
+            .flat_map(move |(&(subscriber, publisher), all)| {
+                [QoS::AtLeastOnce, QoS::ExactlyOnce]
+                    .into_iter()
+                    .flat_map(move |qos| {
+                        let seen = &all[qos as usize];
+                        (1..)
+                            .zip(&self.sent[publisher][qos as usize])
+                            .filter(|(number, sent)| {
+                                sent.acknowledged.is_some() && !seen.contains(*number)
+                            })
+                            .map(move |(number, _)| Incident {
+                                kind: Kind::Lost,
+                                message: Message {
+                                    publisher,
+                                    qos,
+                                    number,
+                                },
+                                subscriber,
+                                came: None,
+                                highest: seen.highest,
+                            })
+                    })
+            })
     }
 
     /// Of those, the ones after which nothing else of their sequence came: a later one that came shows that an earlier one

@@ -177,8 +177,13 @@ impl Client {
     }
 
     fn enter(&mut self, node: usize, session_present: bool) {
-        let what = if session_present { "session" } else { "no session" };
-        self.log.event(self.number, node, format!("connected, {what}"));
+        let what = if session_present {
+            "session"
+        } else {
+            "no session"
+        };
+        self.log
+            .event(self.number, node, format!("connected, {what}"));
         if self.has_session && !session_present {
             self.log.session_lost(self.number, node);
             self.outgoing.clear();

@@ -44,12 +44,7 @@ pub enum Harm {
 }
 
 /// All of them.
-pub const ALL_HARMS: [Harm; 4] = [
-    Harm::Kill,
-    Harm::ShortPause,
-    Harm::LongPause,
-    Harm::Restart,
-];
+pub const ALL_HARMS: [Harm; 4] = [Harm::Kill, Harm::ShortPause, Harm::LongPause, Harm::Restart];
 
 impl fmt::Display for Harm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,7 +39,9 @@ impl KafkaNodes {
             addrs: Vec::new(),
         };
         let (count, first) = (NODES.to_string(), first.to_string());
-        let servers = nodes.control(&["--nodes", &count, "--port", &first]).await?;
+        let servers = nodes
+            .control(&["--nodes", &count, "--port", &first])
+            .await?;
         let addrs = servers.trim().split(',').map(str::parse);
         nodes.addrs = addrs.collect::<Result<_, _>>()?;
         servers.trim().clone_into(&mut nodes.bootstrap_servers);
@@ -60,7 +62,9 @@ impl KafkaNodes {
     }
 
     pub(crate) async fn signal(&self, signal: Signal, node: usize) -> anyhow::Result<()> {
-        let pid = self.pid(node).context("a node that runs has a file `pid`")?;
+        let pid = self
+            .pid(node)
+            .context("a node that runs has a file `pid`")?;
         signal::send(signal, pid).await
     }
 

@@ -38,9 +38,17 @@ pub(crate) struct Inner {
 pub(crate) struct OfClient {
     pub(crate) is_subscribed: bool,
     pub(crate) in_flight: usize,
-    pub(crate) events: VecDeque<(Place, String)>,
+    pub(crate) events: VecDeque<Event>,
     /// The longest time from the last packet of a connection to the next CONNACK, and when that came.
     pub(crate) longest_gap: (Duration, Millis),
+}
+
+/// A connection began, ended or was refused.
+pub(crate) struct Event {
+    pub(crate) place: Place,
+    pub(crate) what: String,
+    /// How often in a row, on whatever node: the place is that of the last time.
+    pub(crate) times: u32,
 }
 
 /// Something that happened to a process.
@@ -106,10 +114,20 @@ impl Log {
     pub(crate) fn event(&self, client: usize, node: usize, what: String) {
         let place = self.place(node);
         let mut of_client = self.client(client);
+        let last = of_client.events.back_mut();
+        if let Some(last) = last.filter(|last| last.what == what) {
+            last.place = place;
+            last.times += 1;
+            return;
+        }
         if of_client.events.len() == EVENTS_MAX {
             of_client.events.pop_front();
         }
-        of_client.events.push_back((place, what));
+        of_client.events.push_back(Event {
+            place,
+            what,
+            times: 1,
+        });
     }
 
     /// A connection was lost or refused.

@@ -212,8 +212,8 @@ impl Writer<'_> {
     fn incidents(&mut self, incidents: &[Incident]) -> fmt::Result {
         for kind in [Kind::Lost, Kind::Duplicated, Kind::Reordered] {
             for qos in ALL_QOS {
-                let is_promised = qos > QoS::AtMostOnce
-                    && (kind, qos) != (Kind::Duplicated, QoS::AtLeastOnce);
+                let is_promised =
+                    qos > QoS::AtMostOnce && (kind, qos) != (Kind::Duplicated, QoS::AtLeastOnce);
                 let these = incidents
                     .iter()
                     .filter(|one| is_promised && (one.kind, one.message.qos) == (kind, qos));
@@ -255,16 +255,25 @@ impl Writer<'_> {
             if fault.from <= until && fault.until.unwrap_or(fault.from) >= from {
                 let end = fault.until.map(seconds).unwrap_or_default();
                 let (target, what) = (fault.target, &fault.what);
-                writeln!(self.out, "    {} to {end} {target} {what}", seconds(fault.from))?;
+                writeln!(
+                    self.out,
+                    "    {} to {end} {target} {what}",
+                    seconds(fault.from)
+                )?;
             }
         }
         for (role, client) in [
             ("publisher", message.publisher),
             ("subscriber", incident.subscriber),
         ] {
-            for (when, what) in &self.inner.clients[client].events {
-                if (from..=until).contains(&when.at) {
-                    writeln!(self.out, "    {} {role} {what}", place(*when))?;
+            for event in &self.inner.clients[client].events {
+                if (from..=until).contains(&event.place.at) {
+                    let times = match event.times {
+                        1 => String::new(),
+                        times => format!(" ({times} times until then)"),
+                    };
+                    let (what, when) = (&event.what, place(event.place));
+                    writeln!(self.out, "    {when} {role} {what}{times}")?;
                 }
             }
         }
@@ -273,7 +282,11 @@ impl Writer<'_> {
 }
 
 fn place(place: Place) -> String {
-    format!("{} on {}", seconds(place.at).trim_start(), broker(place.node))
+    format!(
+        "{} on {}",
+        seconds(place.at).trim_start(),
+        broker(place.node)
+    )
 }
 
 /// Of this process, where Linux says it.

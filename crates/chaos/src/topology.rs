@@ -26,7 +26,11 @@ pub(crate) fn filter(publisher: usize) -> String {
 
 /// A message says itself what it is; its topic must say the same.
 pub(crate) fn payload(message: Message) -> String {
-    format!("{} {}", topic(message.publisher, message.qos), message.number)
+    format!(
+        "{} {}",
+        topic(message.publisher, message.qos),
+        message.number
+    )
 }
 
 /// Reads [`payload`]; `None` when it is not one, or came under another topic.
