@@ -9,7 +9,7 @@
 //! - `client`: a client on [`wire`], with the two halves of its session, [`outgoing`] and [`incoming`]
 //! - `topology`: who listens to whom
 //! - `log`: what happened; its `checker` knows which promises that breaks
-//! - [`report`]: the same for people
+//! - [`report`]: the same for people; `stored` looks into Kafka for what is wrong
 //!
 //! Other tests use [`wire`], [`outgoing`] and [`incoming`] for clients of their own.
 
@@ -27,6 +27,7 @@ mod ports;
 pub mod report;
 pub mod run;
 mod signal;
+mod stored;
 mod topology;
 pub mod wire;
 

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use mqtt::QoS;
-
-use crate::checker::{ALL_QOS, Incident, Kind, Millis, Place, Tally};
+use crate::checker::{ALL_QOS, Incident, Kind, Message, Millis, Place, Tally};
 use crate::client::WINDOW;
 use crate::log::{Inner, Log, broker, seconds};
 use crate::run::Options;
+use crate::stored::Places;
 use crate::wire::PACKET_BYTES_MAX;
 
 /// Faults and events so long before and after an incident are shown with it.
@@ -27,17 +26,23 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options, log: &Log) -> Self {
-        let mut inner = log.lock();
-        let (tallies, incidents) = inner.checker.verdict();
+    pub(crate) fn new(
+        options: &Options,
+        log: &Log,
+        tallies: [Tally; 3],
+        incidents: &[Incident],
+        stored: &anyhow::Result<Places>,
+    ) -> Self {
+        let inner = log.lock();
         let broken = broken(&inner, &tallies);
         let mut text = String::new();
         let written = Writer {
             options,
             inner: &inner,
+            stored,
             out: &mut text,
         }
-        .all(&tallies, &incidents);
+        .all(&tallies, incidents);
         written.expect("a string takes all");
         Self {
             tallies,
@@ -91,6 +96,7 @@ fn broken(inner: &Inner, tallies: &[Tally; 3]) -> Vec<String> {
 struct Writer<'a> {
     options: &'a Options,
     inner: &'a Inner,
+    stored: &'a anyhow::Result<Places>,
     out: &'a mut dyn fmt::Write,
 }
 
@@ -212,17 +218,26 @@ impl Writer<'_> {
     fn incidents(&mut self, incidents: &[Incident]) -> fmt::Result {
         for kind in [Kind::Lost, Kind::Duplicated, Kind::Reordered] {
             for qos in ALL_QOS {
-                let is_promised =
-                    qos > QoS::AtMostOnce && (kind, qos) != (Kind::Duplicated, QoS::AtLeastOnce);
                 let these = incidents
                     .iter()
-                    .filter(|one| is_promised && (one.kind, one.message.qos) == (kind, qos));
+                    .filter(|one| (one.kind, one.message.qos) == (kind, qos));
                 for (at, one) in these.enumerate() {
                     self.incident(one, at < SHOWN_MAX)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Where Kafka has a message.
+    fn stored(&mut self, message: Message) -> fmt::Result {
+        match self.stored {
+            Err(error) => writeln!(self.out, "    in kafka: unknown, {error:#}"),
+            Ok(places) => match places.get(&message) {
+                None => writeln!(self.out, "    in kafka: nowhere"),
+                Some(places) => writeln!(self.out, "    in kafka: {}", places.join(", ")),
+            },
+        }
     }
 
     fn incident(&mut self, incident: &Incident, whole: bool) -> fmt::Result {
@@ -244,6 +259,7 @@ impl Writer<'_> {
             }
         }
         writeln!(self.out, "; highest number there {}", incident.highest)?;
+        self.stored(message)?;
         if !whole {
             return Ok(());
         }

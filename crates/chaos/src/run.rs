@@ -19,6 +19,7 @@ use crate::keeper::{self, Until};
 use crate::log::{Inner, Log};
 use crate::ports;
 use crate::report::Report;
+use crate::stored;
 
 /// Each message has two subscribers that are not its publisher.
 const CLIENTS_MIN: usize = 3;
@@ -114,7 +115,10 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     run.until_come(options.patience).await?;
     run.clients.shutdown().await;
     run.keepers.shutdown().await;
-    Ok(Report::new(options, &log))
+    let (tallies, incidents) = log.lock().checker.verdict();
+    let wanted = incidents.iter().map(|incident| incident.message).collect();
+    let stored = stored::find(&options.kafka_control, &kafka.bootstrap_servers, &wanted).await;
+    Ok(Report::new(options, &log, tallies, &incidents, &stored))
 }
 
 fn is_finished(inner: &Inner) -> bool {
