@@ -182,7 +182,8 @@ impl Writer<'_> {
             .collect();
         writeln!(self.out, "connections lost: {}", reasons.join(", "))?;
         let clients = self.inner.clients.iter().enumerate();
-        if let Some((client, of_client)) = clients.max_by_key(|(_, client)| client.longest_gap) {
+        let longest = clients.max_by_key(|(_, client)| client.longest_gap);
+        if let Some((client, of_client)) = longest {
             let (gap, at) = of_client.longest_gap;
             writeln!(
                 self.out,
