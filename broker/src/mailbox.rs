@@ -117,9 +117,6 @@ impl Mailbox {
     /// A message from the tail.
     pub(crate) fn deliver(self: &Arc<Self>, delivery: Delivery, bells: &mut Bells) {
         let mut inner = self.inner.lock();
-        if inner.close.is_some() {
-            return;
-        }
         let origin = delivery
             .message
             .origin
@@ -127,6 +124,13 @@ impl Mailbox {
         if let Some(origin) = origin
             && !inner.cursors.wants_live(origin)
         {
+            return;
+        }
+        if inner.close.is_some() {
+            // The tail goes on while the connection ends: its session wants this from the log when it is back.
+            if let Some(origin) = origin {
+                inner.cursors.leave(origin.log, origin.offset);
+            }
             return;
         }
         if inner.has_room(self.bounds) {
@@ -365,4 +369,50 @@ pub(crate) fn take_shared(
         .partition(|delivery| delivery.share != 0 && given(delivery.share));
     *deliveries = rest.into();
     shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use mqtt::TopicName;
+    use mqtt::properties::Properties;
+    use mqtt::session::{Message, Origin};
+
+    const LOG: u32 = 7;
+
+    fn delivery(qos: QoS, offset: i64) -> Delivery {
+        let topic = TopicName::try_from("a").unwrap();
+        let message = Message::new(topic, qos, false, Properties::default(), Bytes::new(), None);
+        Delivery {
+            message: Arc::new(message.at(Origin { log: LOG, offset }, 0)),
+            qos,
+            retain: false,
+            subscription_ids: Vec::new(),
+            extra: None,
+            share: 0,
+        }
+    }
+
+    #[test]
+    fn what_comes_while_the_connection_ends_is_wanted_again() {
+        let bounds = Bounds {
+            messages_max: 10,
+            bytes_max: 1000,
+        };
+        let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
+        let mailbox = Arc::new(Mailbox::new(bounds, Arc::new(metrics)));
+        let mut bells = Bells::default();
+        mailbox.deliver(delivery(QoS::AtLeastOnce, 1), &mut bells);
+        assert_eq!(mailbox.take(true).deliveries.len(), 1);
+        assert_eq!(mailbox.position(LOG, 2), 2);
+        mailbox.close(ReasonCode::SERVER_SHUTTING_DOWN);
+        mailbox.deliver(delivery(QoS::AtMostOnce, 3), &mut bells);
+        assert_eq!(mailbox.position(LOG, 4), 4);
+        for offset in [4, 5] {
+            mailbox.deliver(delivery(QoS::ExactlyOnce, offset), &mut bells);
+        }
+        assert_eq!(mailbox.position(LOG, 6), 4);
+        assert!(mailbox.take(true).deliveries.is_empty());
+    }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod chaos;
 mod ci;
 mod kafka;
 mod shell;
@@ -23,6 +24,8 @@ struct Cli {
 enum Task {
     /// Run all checks, as `.ci/run` does after installing what they need.
     Ci,
+    /// Kill, stop and restart brokers and Kafka nodes under load, and check what was promised (needs Java 17 and Maven).
+    Chaos(chaos::Args),
     /// Start Apache Kafka on this machine, on loopback (needs Java 17 and Maven).
     Kafka(kafka::Args),
     /// Run one of Kafka's own console tools, e.g. `kafka-tool topics --list`.
@@ -32,6 +35,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci => ci::run(),
+        Task::Chaos(args) => chaos::run(&args),
         Task::Kafka(args) => kafka::run(&args),
         Task::KafkaTool(args) => kafka::tool::run(&args),
     };

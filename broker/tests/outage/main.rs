@@ -25,7 +25,6 @@ use load::{Load, Outcome};
 use mqtt::{Packet, QoS, ReasonCode, Version};
 use process::Process;
 use support::{Client, Kafka, PATIENCE, connect, persistent, publish, subscription, text};
-use wire::Wire;
 
 /// How long Kafka stays away.
 fn outage() -> Duration {
@@ -204,7 +203,7 @@ async fn who_leaves_while_kafka_is_away_finds_its_session_when_it_is_back() {
         publisher.next().await,
         Some(Packet::PubRec(ack)) if ack.reason == ReasonCode::SUCCESS
     ));
-    let (mut subscriber, answer) = Wire::connect(broker.mqtt, &hello).await;
+    let (mut subscriber, answer) = wire::connect(broker.mqtt, &hello).await;
     assert!(answer.session_present);
     let next = tokio::time::timeout(PATIENCE, subscriber.next()).await;
     match next.expect("what was missed comes") {

@@ -1,17 +1,18 @@
 //! A subscriber that keeps to the standard, and its session.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mqtt::packet::{Ack, PacketId, Subscribe};
+use chaos::incoming::Incoming;
+use mqtt::packet::Subscribe;
 use mqtt::properties::Properties;
 use mqtt::{Packet, QoS, Version};
 use parking_lot::Mutex;
 
 use crate::support::{id, persistent, subscription, text};
-use crate::wire::{Lost, Wire};
+use crate::wire::{self, Lost, Wire};
 
 /// What has come, by topic, in its order.
 pub(crate) type Received = Arc<Mutex<BTreeMap<String, Vec<u32>>>>;
@@ -20,8 +21,7 @@ pub(crate) struct Subscriber {
     addr: SocketAddr,
     filter: String,
     received: Received,
-    /// QoS 2 messages that the broker has not released yet.
-    unreleased: BTreeSet<PacketId>,
+    incoming: Incoming,
     lost: Arc<AtomicU32>,
 }
 
@@ -38,7 +38,7 @@ impl Subscriber {
             addr,
             filter,
             received,
-            unreleased: BTreeSet::new(),
+            incoming: Incoming::default(),
             lost,
         };
         let (mut wire, present) = subscriber.connect().await;
@@ -58,14 +58,15 @@ impl Subscriber {
 
     async fn connect(&self) -> (Wire, bool) {
         let hello = persistent(Version::V5, &format!("subscriber of {}", self.filter));
-        let (wire, answer) = Wire::connect(self.addr, &hello).await;
+        let (wire, answer) = wire::connect(self.addr, &hello).await;
         (wire, answer.session_present)
     }
 
     /// Takes messages for ever.
     pub(crate) async fn run(mut self, mut wire: Wire) {
         loop {
-            let Err(Lost) = self.serve(&mut wire).await;
+            let Err(lost) = self.serve(&mut wire).await;
+            assert_eq!(lost, Lost::Closed);
             self.lost.fetch_add(1, Ordering::Relaxed);
             let (again, present) = self.connect().await;
             assert!(present, "the session is gone");
@@ -75,33 +76,19 @@ impl Subscriber {
 
     async fn serve(&mut self, wire: &mut Wire) -> Result<std::convert::Infallible, Lost> {
         loop {
-            let answer = match wire.next().await? {
-                Packet::Publish(message) => {
-                    let (topic, payload) = text(&message);
-                    let is_new = match (message.qos, message.packet_id) {
-                        (QoS::ExactlyOnce, Some(packet_id)) => self.unreleased.insert(packet_id),
-                        _ => true,
-                    };
-                    if is_new {
-                        let mut received = self.received.lock();
-                        received
-                            .entry(topic)
-                            .or_default()
-                            .push(payload.parse().unwrap());
-                    }
-                    match (message.qos, message.packet_id) {
-                        (QoS::AtLeastOnce, Some(id)) => Packet::PubAck(Ack::success(id)),
-                        (QoS::ExactlyOnce, Some(id)) => Packet::PubRec(Ack::success(id)),
-                        _ => continue,
-                    }
-                }
-                Packet::PubRel(ack) => {
-                    self.unreleased.remove(&ack.packet_id);
-                    Packet::PubComp(Ack::success(ack.packet_id))
-                }
-                other => panic!("{other:?} for a subscriber"),
-            };
-            wire.send(&answer).await?;
+            let packet = wire.next().await?;
+            let taken = self.incoming.take(packet);
+            let taken = taken.unwrap_or_else(|other| panic!("{other:?} for a subscriber"));
+            assert_eq!(taken.lost, None, "under an identifier that is in use");
+            if let Some(message) = taken.message {
+                let (topic, payload) = text(&message);
+                let mut received = self.received.lock();
+                let numbers = received.entry(topic).or_default();
+                numbers.push(payload.parse().unwrap());
+            }
+            if let Some(answer) = taken.answer {
+                wire.send(&answer).await?;
+            }
         }
     }
 }

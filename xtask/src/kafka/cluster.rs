@@ -75,22 +75,9 @@ impl Cluster {
     fn wait(&mut self) -> anyhow::Result<()> {
         let all = self.nodes.len();
         let deadline = Instant::now() + START_TIMEOUT;
-        for node in &mut self.nodes {
-            let log = node.dir.join("server.log");
-            while probe::nodes_up(node.broker).ok() != u32::try_from(all).ok() {
-                if let Some(status) = node.process.try_wait()? {
-                    bail!("kafka ended with {status}; see {}", log.display());
-                }
-                if Instant::now() > deadline {
-                    bail!(
-                        "kafka did not answer in {START_TIMEOUT:?}; see {}",
-                        log.display()
-                    );
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-        Ok(())
+        self.nodes
+            .iter_mut()
+            .try_for_each(|node| node.wait(all, deadline))
     }
 }
 
@@ -115,9 +102,12 @@ impl Drop for Cluster {
     }
 }
 
-/// Stops the nodes that an earlier process left running in `dir`; returns how many there were.
-pub(crate) fn stop(dir: &Path) -> anyhow::Result<usize> {
-    let running = running(dir)?;
+/// Stops the nodes that an earlier process left running in `dir`, or only one; returns how many there were.
+pub(crate) fn stop(dir: &Path, only: Option<u16>) -> anyhow::Result<usize> {
+    let mut running = running(dir)?;
+    if let Some(id) = only {
+        running.retain(|(known, _)| *known == node_dir(dir, id));
+    }
     for (_, pid) in &running {
         signal("TERM", *pid);
     }
@@ -134,9 +124,54 @@ pub(crate) fn stop(dir: &Path) -> anyhow::Result<usize> {
     Ok(running.len())
 }
 
+/// Starts a node that has ended, with the addresses and data that it had, and leaves it running.
+pub(crate) fn start_again(dir: &Path, id: u16) -> anyhow::Result<()> {
+    let class_path = jars::class_path()?;
+    let node_dir = node_dir(dir, id);
+    if running(dir)?.iter().any(|(known, _)| *known == node_dir) {
+        bail!("node {id} of {} runs already", dir.display());
+    }
+    let file = node_dir.join("server.properties");
+    let properties = fs::read_to_string(&file)
+        .with_context(|| format!("can't read {}: start the cluster first", file.display()))?;
+    let broker = broker_of(&properties)
+        .with_context(|| format!("{} does not say where the node listens", file.display()))?;
+    let mut node = Node::start(node_dir, broker, &class_path)?;
+    node.wait(node_dirs(dir)?.len(), Instant::now() + START_TIMEOUT)
+}
+
+/// The inverse of what [`properties`] writes.
+fn broker_of(properties: &str) -> Option<SocketAddr> {
+    let mut lines = properties.lines();
+    let listener = lines.find_map(|line| line.strip_prefix("advertised.listeners=PLAINTEXT://"));
+    listener?.parse().ok()
+}
+
 impl Node {
+    /// Waits until it answers, and sees `all` nodes.
+    fn wait(&mut self, all: usize, deadline: Instant) -> anyhow::Result<()> {
+        let log = self.dir.join("server.log");
+        while probe::nodes_up(self.broker).ok() != u32::try_from(all).ok() {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("kafka ended with {status}; see {}", log.display());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "kafka did not answer in {START_TIMEOUT:?}; see {}",
+                    log.display()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     fn start(dir: PathBuf, broker: SocketAddr, class_path: &str) -> anyhow::Result<Self> {
-        let log = File::create(dir.join("server.log"))?;
+        // What it wrote before it ended may say why.
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("server.log"))?;
         let log4j = shell::root().join("xtask/kafka/log4j2.properties");
         let process = Command::new("java")
             .args(["-Xmx512m", "-cp", class_path])
@@ -308,5 +343,18 @@ fn signal(name: &str, pid: u32) {
         .status();
     if !sent.is_ok_and(|status| status.success()) {
         eprintln!("can't send {name} to process {pid}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_node_is_read_from_its_properties() {
+        let [broker, controller] = [9092, 9093].map(|port| ([127, 0, 0, 1], port).into());
+        let written = properties(1, Path::new("x"), broker, controller, &[controller]);
+        assert_eq!(broker_of(&written), Some(broker));
+        assert_eq!(broker_of("node.id=1"), None);
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Stop what an earlier call started in the background.
     #[arg(long)]
     stop: bool,
+    /// Only this node of a cluster that an earlier call made: start it again after it has ended, or stop it.
+    #[arg(long, conflicts_with = "foreground", value_parser = clap::value_parser!(u16).range(1..=3))]
+    node: Option<u16>,
 }
 
 use clap::builder::TypedValueParser as _;
@@ -47,9 +50,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => shell::cache()?.join("kafka-data"),
     };
     if args.stop {
-        let stopped = cluster::stop(&dir)?;
+        let stopped = cluster::stop(&dir, args.node)?;
         eprintln!("stopped {stopped} of kafka's processes");
         return Ok(());
+    }
+    if let Some(id) = args.node {
+        return cluster::start_again(&dir, id);
     }
     // Before the start, so that no signal finds us without a handler and leaves the nodes behind.
     let mut signals = args
