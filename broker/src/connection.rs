@@ -102,6 +102,7 @@ impl Connection {
             self.take_events();
             self.read_buffered();
             self.fulfil().await;
+            self.finish_shared();
             self.deliver();
             self.save().await;
             if self.send().await.is_err() {
@@ -299,6 +300,12 @@ impl Connection {
             if let Some(delivery) = next {
                 if !self.may_receive(&delivery) {
                     self.node.metrics.dropped("not_authorized", 1);
+                    self.node
+                        .shares
+                        .finish(delivery.share, delivery.message.origin);
+                    continue;
+                }
+                if !self.node.shares.begin(&delivery) {
                     continue;
                 }
                 if delivery.qos > QoS::AtMostOnce {
@@ -309,6 +316,13 @@ impl Connection {
         }
         let in_flight = usize::from(self.node.limits.in_flight_max) - self.session.delivery_room();
         self.mailbox.set_in_flight(in_flight + self.ready.len());
+    }
+
+    /// Messages of shared subscriptions that nobody else has to get any more.
+    pub(crate) fn finish_shared(&mut self) {
+        for (share, origin) in self.session.take_finished() {
+            self.node.shares.finish(share, Some(origin));
+        }
     }
 
     fn may_receive(&self, delivery: &Delivery) -> bool {

@@ -26,6 +26,7 @@ use crate::node::{Node, NodeSettings};
 use crate::retained::Retained;
 use crate::rules::Retain;
 use crate::sessions::Sessions;
+use crate::share::Shares;
 use crate::subscriptions::Subscriptions;
 use crate::{due, mailbox, sys};
 
@@ -250,6 +251,10 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
     let looked_up = Fetched::default();
     metrics.add_fetched("look-up", &looked_up);
     let lookup = Lookup::start(&kafka, KAFKA_TIMEOUT, &looked_up)?;
+    let shared = Fetched::default();
+    metrics.add_fetched("shared", &shared);
+    let groups_max = config.mqtt_max_shared_groups as usize;
+    let shares = Shares::new(kafka.clone(), &config.session_topic, groups_max, shared);
     let sessions = Sessions::new(&config.session_topic, lookup.clone(), producer);
     let to_sessions = Arc::clone(&sessions);
     restore(&kafka, &config.session_topic, move |record| {
@@ -281,6 +286,7 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
         lookup,
         ends: Ends::new(&kafka)?,
         sessions,
+        shares,
         metrics,
         needed: tokio::sync::Mutex::new(needed),
         next_id: AtomicU64::new(1),

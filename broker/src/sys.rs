@@ -34,10 +34,7 @@ fn values(node: &Node, uptime: Duration) -> Vec<(&'static str, String)> {
         ("uptime", uptime.as_secs()),
         ("clients/connected", node.sessions.connected() as u64),
         ("sessions/stored", node.sessions.stored() as u64),
-        (
-            "subscriptions/count",
-            node.egress.subscriptions.len() as u64,
-        ),
+        ("subscriptions/count", node.subscriptions() as u64),
         ("retained/count", node.egress.retained.len() as u64),
         ("messages/received", metrics.messages_received()),
         ("messages/sent", metrics.messages_sent()),
@@ -71,5 +68,6 @@ fn publish(node: &Node, name: &str, value: String) {
     node.egress
         .subscriptions
         .route(&Routed::made(&message), &mut bells);
+    node.shares.route(&Routed::made(&message), &mut bells);
     bells.ring();
 }
