@@ -499,7 +499,12 @@ impl Context {
             let mut current = self.current.lock();
             let of_topic = current.assignments.get_mut(element.topic());
             if let Some(assignment) = of_topic.and_then(|all| all.remove(&element.partition())) {
-                current.waiting.remove(&assignment);
+                if let Some(record) = current.waiting.remove(&assignment)
+                    // Else librdkafka still has it paused when it comes back.
+                    && let Err(error) = consumer.resume(&only(&record))
+                {
+                    tracing::error!(%error, "can't go on with a partition");
+                }
                 gone.push(assignment);
             }
         }
