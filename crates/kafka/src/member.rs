@@ -129,13 +129,13 @@ impl Held {
     }
 
     /// The commits that are due, of the partitions that `which` names.
-    fn to_commit(&self, which: impl Fn(u32, &Window) -> bool) -> TopicPartitionList {
+    fn due(&self, which: impl Fn(u32, &Window) -> bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (assignment, partition) in &mut *self.partitions.lock() {
             if !which(*assignment, &partition.window) {
                 continue;
             }
-            let Some((offset, metadata)) = partition.window.to_commit() else {
+            let Some((offset, metadata)) = partition.window.due() else {
                 continue;
             };
             let mut element = list.add_partition(&partition.kafka_topic, partition.number);
@@ -331,7 +331,7 @@ fn poll(consumer: &BaseConsumer<Context>) {
         }
         if committed_at.elapsed() >= COMMIT_INTERVAL {
             committed_at = Instant::now();
-            let due = context.held.to_commit(|_, window| !window.is_revoked());
+            let due = context.held.due(|_, window| !window.is_revoked());
             if due.count() > 0
                 && let Err(error) = consumer.commit(&due, CommitMode::Async)
             {
@@ -515,9 +515,7 @@ impl Context {
         // A member that was away for too long has lost them already: others have them, and commit.
         if !consumer.assignment_lost() {
             self.drain(&gone);
-            let due = self
-                .held
-                .to_commit(|assignment, _| gone.contains(&assignment));
+            let due = self.held.due(|assignment, _| gone.contains(&assignment));
             if due.count() > 0
                 && let Err(error) = consumer.commit(&due, CommitMode::Sync)
             {

@@ -122,7 +122,7 @@ impl Window {
     }
 
     /// What to commit, if it has changed.
-    pub(crate) fn to_commit(&mut self) -> Option<(i64, String)> {
+    pub(crate) fn due(&mut self) -> Option<(i64, String)> {
         let end = self.next?.max(self.finished_end);
         let lowest = [self.unfinished.keys().next(), self.inherited.first()];
         let commit = match lowest.into_iter().flatten().min().copied() {
@@ -196,33 +196,33 @@ mod tests {
     #[test]
     fn the_lowest_unfinished_offset_is_committed_and_what_is_finished_behind_it_goes_along() {
         let mut window = Window::resume(10, "");
-        assert_eq!(window.to_commit(), Some((10, String::new())));
-        assert_eq!(window.to_commit(), None, "nothing has changed");
+        assert_eq!(window.due(), Some((10, String::new())));
+        assert_eq!(window.due(), None, "nothing has changed");
         assert_eq!(taken(&mut window, 10..16), [10, 11, 12, 13, 14, 15]);
-        assert_eq!(window.to_commit(), None);
+        assert_eq!(window.due(), None);
         for offset in [13, 11, 11] {
             window.finish(offset);
         }
-        assert_eq!(window.to_commit(), Some((10, "4:2".to_owned())));
+        assert_eq!(window.due(), Some((10, "4:2".to_owned())));
 
         // The next owner takes what is unfinished, and what came later.
         let mut next = Window::resume(10, "4:2");
-        assert_eq!(next.to_commit(), Some((10, "4:2".to_owned())), "as it was");
+        assert_eq!(next.due(), Some((10, "4:2".to_owned())), "as it was");
         assert_eq!(taken(&mut next, [10]), [10]);
         next.finish(10);
-        assert_eq!(next.to_commit(), Some((12, "2:".to_owned())));
+        assert_eq!(next.due(), Some((12, "2:".to_owned())));
         assert_eq!(taken(&mut next, 11..16), [12, 14, 15]);
         next.finish(12);
-        assert_eq!(next.to_commit(), Some((14, String::new())));
+        assert_eq!(next.due(), Some((14, String::new())));
         next.finish(14);
         next.finish(15);
-        assert_eq!(next.to_commit(), Some((16, String::new())));
+        assert_eq!(next.due(), Some((16, String::new())));
 
         window.finish(10);
         window.finish(12);
-        assert_eq!(window.to_commit(), Some((14, String::new())));
+        assert_eq!(window.due(), Some((14, String::new())));
         window.not_committed();
-        assert_eq!(window.to_commit(), Some((14, String::new())));
+        assert_eq!(window.due(), Some((14, String::new())));
     }
 
     #[test]
@@ -230,13 +230,13 @@ mod tests {
         let mut window = Window::resume(10, "20:5,7");
         assert_eq!(taken(&mut window, [17]), [17]);
         window.finish(17);
-        assert_eq!(window.to_commit(), Some((30, String::new())));
+        assert_eq!(window.due(), Some((30, String::new())));
     }
 
     #[test]
     fn what_is_revoked_is_not_begun_and_what_went_out_once_is_finished() {
         let mut window = Window::default();
-        assert_eq!(window.to_commit(), None, "the group has no offset yet");
+        assert_eq!(window.due(), None, "the group has no offset yet");
         taken(&mut window, 0..4);
         assert!(window.begin(0, true) && window.begin(1, false) && window.begin(2, false));
         assert!(window.take_back(2) && window.begin(2, false));
@@ -245,7 +245,7 @@ mod tests {
         window.finish(1);
         window.finish_once();
         assert!(!window.has_begun());
-        assert_eq!(window.to_commit(), Some((2, String::new())));
+        assert_eq!(window.due(), Some((2, String::new())));
         assert!(!window.begin(9, false) && !window.take_back(9));
     }
 
@@ -256,7 +256,7 @@ mod tests {
         (0..10_000).filter(|at| at % 2 == 1).for_each(|at| {
             window.finish(at);
         });
-        let (offset, metadata) = window.to_commit().expect("a commit");
+        let (offset, metadata) = window.due().expect("a commit");
         assert!(metadata.len() < METADATA_BYTES_MAX + 20);
         let mut next = Window::resume(offset, &metadata);
         let again = taken(&mut next, 0..10_000);
