@@ -156,7 +156,7 @@ impl Connection {
             accepted.resumed = Some(self.load(&session).await?);
             let restored = self.restore(&mut client, &session).await;
             if let Err(reason) = restored {
-                self.forget_subscriptions(&mut client, &[]).await;
+                self.forget_subscriptions(&mut client).await;
                 return Err(reason);
             }
             record.subscriptions = session.subscriptions;
@@ -166,7 +166,7 @@ impl Connection {
         }
         let result = self.store_arrival(&client.claim, &record, old_will).await;
         if let Err(reason) = result {
-            self.forget_subscriptions(&mut client, &[]).await;
+            self.forget_subscriptions(&mut client).await;
             return Err(reason);
         }
         Ok((client, accepted))

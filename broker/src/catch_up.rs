@@ -16,7 +16,6 @@ use crate::logs::Logs;
 use crate::mailbox::{Mailbox, Swept};
 use crate::metrics::Metrics;
 use crate::replay::Replay;
-use crate::share::Share;
 
 /// Sweeps at a time. A guess: one partition is read at several 100,000 records/s.
 const SWEEPS: usize = 2;
@@ -34,7 +33,6 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) enum Reader {
     Session(Arc<Mailbox>),
     Replay(Arc<Replay>),
-    Share(Arc<Share>),
 }
 
 /// Where readers ask for sweeps.
@@ -147,7 +145,6 @@ impl Reader {
         match self {
             Self::Session(mailbox) => mailbox.join(log, swept_to, is_end, tail),
             Self::Replay(replay) => replay.join(log, swept_to, is_end, tail),
-            Self::Share(share) => share.catch_up(log, swept_to, is_end, tail),
         }
     }
 
@@ -155,7 +152,6 @@ impl Reader {
         match self {
             Self::Session(mailbox) => mailbox.admitted(log),
             Self::Replay(replay) => replay.admitted(log),
-            Self::Share(share) => share.admitted(log),
         }
     }
 
@@ -163,7 +159,6 @@ impl Reader {
         match self {
             Self::Session(mailbox) => mailbox.dropped(log, only_full),
             Self::Replay(replay) => replay.dropped(log, only_full),
-            Self::Share(share) => share.dropped(log, only_full),
         }
     }
 
@@ -171,7 +166,6 @@ impl Reader {
         match self {
             Self::Session(mailbox) => mailbox.wants_close(),
             Self::Replay(replay) => replay.is_gone(),
-            Self::Share(share) => share.is_gone(),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Client {
     /// The session is this connection's alone.
     pub(crate) claim: Claim,
     pub(crate) subscriptions: BTreeMap<TopicFilter, Made>,
-    /// The Kafka topics that the subscriptions need; looked up when those change.
+    /// The Kafka topics that the subscriptions need of the tail; looked up when those change.
     kafka_topics: BTreeSet<String>,
     /// Some subscription has a reader of its own: it replays history, or is shared.
     pub(crate) has_readers: bool,
@@ -56,6 +56,7 @@ impl Client {
         self.kafka_topics = self
             .subscriptions
             .keys()
+            .filter(|filter| filter.share_group().is_none())
             .flat_map(|filter| node.rules.kafka_topics_of(filter.as_str()))
             .map(ToOwned::to_owned)
             .collect();
@@ -65,7 +66,7 @@ impl Client {
             .any(|made| made.replay.is_some() || made.share.is_some());
     }
 
-    /// The Kafka topics that the subscriptions need.
+    /// The Kafka topics that the subscriptions need of the tail.
     pub(crate) fn kafka_topics(&self) -> impl Iterator<Item = &str> {
         self.kafka_topics.iter().map(String::as_str)
     }
@@ -131,8 +132,12 @@ impl End {
     }
 }
 
-/// `None` for a message that is in no log: it can't be sent again.
+/// `None` for a message that is in no log: it can't be sent again. Nor is one of a shared subscription at QoS 1: if the
+/// node dies, the group gives it to somebody.
 fn save_in_flight(node: &Node, known: &InFlight) -> Option<SavedInFlight> {
+    if known.share != 0 && known.step == Step::Ack {
+        return None;
+    }
     let origin = known.origin?;
     let (kafka_topic, partition) = node.logs.name(origin.log);
     Some(SavedInFlight {

@@ -161,6 +161,10 @@ pub struct Config {
     #[arg(long, env = "MQTT_MAX_SUBSCRIPTIONS", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub mqtt_max_subscriptions: u32,
+    /// Shared subscriptions of a node at most, each a group name and a filter; each costs a consumer in Kafka
+    #[arg(long, env = "MQTT_MAX_SHARED_GROUPS", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(0..))]
+    pub mqtt_max_shared_groups: u32,
     /// Longest topic name or filter in bytes
     #[arg(long, env = "MQTT_MAX_TOPIC_LENGTH", default_value_t = 1024,
           value_parser = clap::value_parser!(u16).range(1..))]

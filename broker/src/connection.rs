@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use mqtt::packet::{Publish, Will};
 use mqtt::session::{Delivery, Output, Session, Token};
 use mqtt::{QoS, ReasonCode};
+use tokio_util::task::TaskTracker;
 
 use crate::admission::may_publish;
 use crate::authenticating::Authenticating;
@@ -55,6 +56,7 @@ struct Saving {
 
 pub(crate) struct Connection {
     pub(crate) node: Arc<Node>,
+    pub(crate) tasks: TaskTracker,
     pub(crate) transport: Transport,
     pub(crate) session: Session,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -87,12 +89,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(node: Arc<Node>, transport: Transport) -> Self {
+    pub(crate) fn new(node: Arc<Node>, tasks: TaskTracker, transport: Transport) -> Self {
         let now = Instant::now();
         Self {
             session: Session::new(Arc::clone(&node.limits), now),
             mailbox: Arc::new(Mailbox::new(node.settings.queue, Arc::clone(&node.metrics))),
             node,
+            tasks,
             transport,
             client: None,
             retained: VecDeque::new(),
@@ -121,6 +124,7 @@ impl Connection {
             self.take_events();
             self.read_buffered();
             self.fulfil().await;
+            self.finish_shared();
             self.deliver();
             self.save().await;
             if self.send().await.is_err() {
@@ -371,6 +375,12 @@ impl Connection {
             if let Some(delivery) = next {
                 if !self.may_receive(&delivery) {
                     self.node.metrics.dropped("not_authorized", 1);
+                    self.node
+                        .shares
+                        .finish(delivery.share, delivery.message.origin);
+                    continue;
+                }
+                if !self.node.shares.begin(&delivery) {
                     continue;
                 }
                 if delivery.qos > QoS::AtMostOnce {
@@ -381,6 +391,13 @@ impl Connection {
         }
         let in_flight = usize::from(self.node.limits.in_flight_max) - self.session.delivery_room();
         self.mailbox.set_in_flight(in_flight + self.ready.len());
+    }
+
+    /// Messages of shared subscriptions that nobody else has to get any more.
+    pub(crate) fn finish_shared(&mut self) {
+        for (share, origin) in self.session.take_finished() {
+            self.node.shares.finish(share, Some(origin));
+        }
     }
 
     fn may_receive(&self, delivery: &Delivery) -> bool {

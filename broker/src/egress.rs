@@ -56,14 +56,19 @@ impl Egress {
 
     /// A record of a sweep: who is behind gets it.
     pub(crate) fn sweep(&self, record: &Record) -> Swept {
-        if let Some((rule, mqtt_topic)) = self.mqtt_topic(record)
-            && rule.is_some_and(|rule| rule.direction != Direction::ToKafka)
-            && let Some(routed) = Routed::of(record, &mqtt_topic, &self.logs)
-        {
-            self.subscriptions.sweep(&routed)
-        } else {
-            Swept::Done
-        }
+        self.routed(record, |routed| self.subscriptions.sweep(routed))
+            .unwrap_or(Swept::Done)
+    }
+
+    /// Gives a record to `give`, if it is one that subscribers may get.
+    pub(crate) fn routed<T>(
+        &self,
+        record: &Record,
+        give: impl FnOnce(&Routed<'_>) -> T,
+    ) -> Option<T> {
+        let (rule, mqtt_topic) = self.mqtt_topic(record)?;
+        rule.filter(|rule| rule.direction != Direction::ToKafka)?;
+        Routed::of(record, &mqtt_topic, &self.logs).map(|routed| give(&routed))
     }
 
     /// The message of a record, also of one in the topic of retained messages.

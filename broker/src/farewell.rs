@@ -1,18 +1,16 @@
 //! The end of a connection: what its session keeps is stored, its will is published or waits, and its client identifier
 //! is let go.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqtt::ReasonCode;
 use mqtt::packet::Publish;
-use mqtt::session::Message;
+use mqtt::session::{Message, Origin};
 
 use crate::client::{Client, End};
 use crate::connection::{Connection, WRITE_TIMEOUT};
 use crate::ledger::NewRecord;
 use crate::mailbox;
-use crate::session_record::SessionRecord;
 use crate::sessions::Left;
 use crate::share::Share;
 
@@ -63,7 +61,7 @@ impl Connection {
         let (now, later) = if waits { (None, will) } else { (will, None) };
         let will_records =
             now.map_or_else(Vec::new, |will| self.will_records(&will.into_publish()));
-        let for_others = self.take_for_others(&client).await;
+        let for_others = self.take_for_others();
         let record = (expiry_s > 0).then(|| {
             let end = End::now(later);
             client.record(
@@ -75,21 +73,24 @@ impl Connection {
                 Some(&end),
             )
         });
-        let left = record
-            .as_ref()
-            .map_or_else(Vec::new, |record| self.places(record));
-        self.forget_subscriptions(&mut client, &left).await;
-        for (share, message) in for_others {
-            share.give_back(&message);
-        }
+        self.forget_subscriptions(&mut client).await;
+        self.give_to_others(for_others).await;
         let client_id = Arc::clone(client.claim.client_id());
         let left_state = match &record {
             Some(record) => Left::State(record),
             None if client.claim.is_stored() => Left::Nothing,
             None => Left::AsItIs,
         };
-        if let Err(error) = client.claim.release(left_state, will_records).await {
-            tracing::error!(%error, %client_id, "can't store what a client left");
+        match client.claim.release(left_state, will_records).await {
+            // What the client has begun to get at QoS 2 is its own, and ends with its session [MQTT-4.8.2-5].
+            Ok(()) => {
+                for known in self.session.saved(&[]).in_flight {
+                    self.node.shares.finish(known.share, known.origin);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, %client_id, "can't store what a client left");
+            }
         }
     }
 
@@ -105,52 +106,65 @@ impl Connection {
             })
     }
 
-    fn places(&self, record: &SessionRecord) -> Vec<(u32, i64)> {
-        let mut places = Vec::new();
-        for (kafka_topic, positions) in &record.positions {
-            for (partition, position) in positions.iter().enumerate() {
-                let log = self.node.logs.number(kafka_topic, partition as i32);
-                places.extend(log.map(|log| (log, *position)));
-            }
-        }
-        places
-    }
-
-    /// The messages of shared subscriptions that the client has not acknowledged, as far as there are others to get them.
-    async fn take_for_others(&mut self, client: &Client) -> Vec<(Arc<Share>, Arc<Message>)> {
-        let shares: BTreeMap<u32, Arc<Share>> = client
-            .subscriptions
-            .values()
-            .filter_map(|made| made.share.as_ref())
-            .filter(|share| share.has_others(client.id))
-            .map(|share| (share.number, Arc::clone(share)))
-            .collect();
-        if shares.is_empty() {
-            return Vec::new();
-        }
-        let given = |share| shares.contains_key(&share);
-        let (numbers, places): (Vec<u32>, Vec<_>) = self
-            .session
-            .give_away(given)
+    /// The messages of shared subscriptions that the client has not acknowledged.
+    fn take_for_others(&mut self) -> Vec<ForOthers> {
+        self.finish_shared();
+        let shares = &self.node.shares;
+        let sent = self.session.give_away().into_iter();
+        let sent = sent.map(|(assignment, origin)| (assignment, origin, None));
+        let waiting = mailbox::take_shared(&mut self.ready, |_| true)
             .into_iter()
-            .map(|(share, origin)| (share, self.node.logs.place(origin)))
-            .unzip();
-        let records = self.node.lookup.read(places).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "messages of a shared subscription are lost");
-            Vec::new()
+            .chain(self.mailbox.take_shared(|_| true));
+        let waiting = waiting.filter_map(|delivery| {
+            let origin = delivery.message.origin?;
+            Some((delivery.share, origin, Some(delivery.message)))
         });
-        let sent = numbers
-            .into_iter()
-            .zip(records)
-            .filter_map(|(share, record)| Some((share, self.node.egress.message(&record?)?)));
-        let mut taken: Vec<(u32, Arc<Message>)> = sent.collect();
-        let waiting = mailbox::take_shared(&mut self.ready, given)
-            .into_iter()
-            .chain(self.mailbox.take_shared(given));
-        taken.extend(waiting.map(|delivery| (delivery.share, delivery.message)));
-        taken
-            .into_iter()
-            .map(|(share, message)| (Arc::clone(&shares[&share]), message))
+        sent.chain(waiting)
+            .filter_map(|(assignment, origin, message)| {
+                Some(ForOthers {
+                    share: shares.take_back(assignment, origin)?,
+                    assignment,
+                    origin,
+                    message,
+                })
+            })
             .collect()
     }
+
+    /// Gives others on this node what the client had. Where there are none, the node has left the group: then it stays
+    /// unfinished, and other nodes get it.
+    async fn give_to_others(&self, mut taken: Vec<ForOthers>) {
+        taken.retain(|taken| taken.share.has_members());
+        let sent = taken.iter().filter(|taken| taken.message.is_none());
+        let places = sent
+            .map(|taken| self.node.logs.place(taken.origin))
+            .collect();
+        let mut records = match self.node.lookup.read(places).await {
+            Ok(records) => records.into_iter(),
+            Err(error) => {
+                tracing::error!(%error, "messages of a shared subscription wait until their partition moves");
+                return;
+            }
+        };
+        for taken in taken {
+            let read = || self.node.egress.message(&records.next().flatten()?);
+            match taken.message.or_else(read) {
+                Some(message) => taken.share.give_back(&message, taken.assignment),
+                // It has expired, or the log has it no more.
+                None => self
+                    .node
+                    .shares
+                    .finish(taken.assignment, Some(taken.origin)),
+            }
+        }
+    }
+}
+
+/// A message of a shared subscription that a client had when it went.
+struct ForOthers {
+    share: Arc<Share>,
+    assignment: u32,
+    origin: Origin,
+    /// `None` for one that was sent: it has to be read again.
+    message: Option<Arc<Message>>,
 }

@@ -58,11 +58,11 @@ pub(crate) async fn accept(
             node.metrics.connect("too many connections");
             continue;
         };
-        let node = Arc::clone(&node);
+        let (node, connections) = (Arc::clone(&node), tasks.clone());
         tasks.spawn(async move {
             // Boxed: a connection waits most of its time, and then only what it waits for should take memory.
             if let Some(transport) = Box::pin(open(stream, protocol, &node)).await {
-                let mut connection = Box::new(Connection::new(node, transport));
+                let mut connection = Box::new(Connection::new(node, connections, transport));
                 connection.run().await;
                 Box::pin(connection.finish()).await;
             }

@@ -20,6 +20,7 @@ use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::rules::Rules;
 use crate::sessions::Sessions;
+use crate::share::Shares;
 use crate::subscriptions::ConnectionId;
 
 /// How long a connection or a subscription waits for Kafka; then it is refused, and the client may try again. A guess.
@@ -42,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) ends: Ends,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) membership: Membership,
+    pub(crate) shares: Shares,
     pub(crate) metrics: Arc<Metrics>,
     /// How many subscriptions need each Kafka topic.
     pub(crate) needed: tokio::sync::Mutex<HashMap<String, usize>>,
@@ -122,9 +124,12 @@ impl Node {
     }
 
     pub(crate) fn count_subscriptions(&self) {
-        self.metrics
-            .subscriptions
-            .set(self.egress.subscriptions.len() as i64);
+        self.metrics.subscriptions.set(self.subscriptions() as i64);
+    }
+
+    /// How many subscriptions there are; those of one shared group count as one.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.egress.subscriptions.len() + self.shares.len()
     }
 
     pub(crate) async fn patiently<T>(

@@ -1,289 +1,386 @@
-//! Shared subscriptions (§4.8.2) on this node: each message goes to one member of the group, the one with the least to do.
+//! Shared subscriptions (§4.8.2): a consumer group in Kafka for each group name and filter.
 //!
-//! The group itself reads the log: while no member has room it leaves the tail, as a session does, and a sweep brings it
-//! on. What a member that goes has not acknowledged goes to another one. When the last member goes and its session stays,
-//! the group remembers where it was and goes on from there with the next member.
+//! Kafka shares the partitions out among the nodes that have members; on this node each message goes to the member with
+//! the least to do. It is finished when nobody else has to get it any more, and what is unfinished when a partition goes
+//! to another node is given there. So a group needs nothing of the tail: it reads the log by itself, and waits where no
+//! member has room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use kafka::Progress;
-use mqtt::filters::FilterTree;
-use mqtt::session::{Delivery, Extra, Message};
-use mqtt::{QoS, TopicFilter};
+use kafka::{Fetched, Held, Member, Record, Taken};
+use mqtt::session::{Delivery, Extra, Message, Origin};
+use mqtt::{QoS, ReasonCode, TopicFilter};
 use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
 
-use crate::cursors::Cursors;
+use crate::egress::Egress;
 use crate::mailbox::{Bells, Mailbox, Swept};
 use crate::routed::Routed;
 use crate::subscriptions::{ConnectionId, Subscriber, delivery};
 
-/// All groups of this node, by filter and group name.
-#[derive(Default)]
+/// What names of consumer groups begin with.
+const PREFIX: &str = "convoy-share-";
+/// How long a node may be silent until others get its partitions. A guess: clients of a dead node wait so long.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a group fetches ahead at most, in bytes.
+const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// All groups that have members on this node.
 pub(crate) struct Shares {
-    tree: RwLock<FilterTree<Arc<str>, Arc<Share>>>,
-    last_number: AtomicU32,
+    kafka: kafka::Settings,
+    /// Names the nodes that share their sessions: groups of others on the same Kafka are others.
+    nodes: String,
+    groups_max: usize,
+    fetched: Fetched,
+    open: Mutex<BTreeMap<TopicFilter, Open>>,
+    /// Kafka is asked for one new group at a time.
+    opening: tokio::sync::Mutex<()>,
+    by_assignment: Arc<RwLock<HashMap<u32, Arc<Share>>>>,
+}
+
+struct Open {
+    share: Arc<Share>,
+    member: Member,
 }
 
 /// One group: a name and a filter.
 pub(crate) struct Share {
-    /// See [`Delivery::share`].
-    pub(crate) number: u32,
+    filter: TopicFilter,
+    held: Arc<Held>,
     inner: Mutex<Inner>,
-    is_behind: AtomicBool,
+    /// Something waits for room.
+    is_full: AtomicBool,
 }
 
 #[derive(Default)]
 struct Inner {
     members: BTreeMap<ConnectionId, Subscriber>,
-    cursors: Cursors,
-    /// Where the group was when its last member went and the session of that one stayed.
-    left: Vec<(u32, i64)>,
+    /// Messages of members that are gone, each with its assignment, while all others are about to go, too.
+    left: Vec<(Arc<Message>, u32)>,
     /// Turns the choice among members that have the same to do.
     turn: usize,
 }
 
+/// What Kafka gives to a group.
+struct Receiver {
+    share: Arc<Share>,
+    egress: Arc<Egress>,
+    by_assignment: Arc<RwLock<HashMap<u32, Arc<Share>>>>,
+}
+
 impl Shares {
-    pub(crate) fn len(&self) -> usize {
-        self.tree.read().len()
+    pub(crate) fn new(
+        kafka: kafka::Settings,
+        nodes: &str,
+        groups_max: usize,
+        fetched: Fetched,
+    ) -> Self {
+        Self {
+            kafka,
+            nodes: nodes.to_owned(),
+            groups_max,
+            fetched,
+            open: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            by_assignment: Arc::default(),
+        }
     }
 
-    /// The group of a shared filter, made where there is none.
-    pub(crate) fn group(&self, filter: &TopicFilter) -> Arc<Share> {
-        let name: Arc<str> = filter.share_group().unwrap_or_default().into();
-        let mut tree = self.tree.write();
-        if let Some(known) = tree.get(filter, &name) {
-            return Arc::clone(known);
+    pub(crate) fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// A member comes. When this returns, the group has a place in the
+    /// log, so that everything that Kafka acknowledges from now on comes to some member.
+    pub(crate) async fn join(
+        &self,
+        filter: &TopicFilter,
+        kafka_topics: &[&str],
+        egress: &Arc<Egress>,
+        id: ConnectionId,
+        member: Subscriber,
+    ) -> Result<Arc<Share>, ReasonCode> {
+        let _one_at_a_time = self.opening.lock().await;
+        if let Some(known) = self.open.lock().get(filter) {
+            known.share.join(id, member);
+            return Ok(Arc::clone(&known.share));
+        }
+        if self.len() >= self.groups_max {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         let share = Arc::new(Share {
-            number: self.last_number.fetch_add(1, Ordering::Relaxed) + 1,
+            filter: filter.clone(),
+            held: Arc::default(),
             inner: Mutex::default(),
-            is_behind: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
         });
-        tree.insert(filter, name, Arc::clone(&share));
-        share
+        share.join(id, member);
+        let group = kafka::Group {
+            id: group_id(&self.nodes, filter),
+            kafka_topics: kafka_topics.iter().map(ToString::to_string).collect(),
+            session_timeout: SESSION_TIMEOUT,
+            ahead_bytes: AHEAD_BYTES,
+        };
+        let receiver = Receiver {
+            share: Arc::clone(&share),
+            egress: Arc::clone(egress),
+            by_assignment: Arc::clone(&self.by_assignment),
+        };
+        let held = Arc::clone(&share.held);
+        let member = Member::join(&self.kafka, group, held, receiver, &self.fetched)
+            .await
+            .map_err(|error| {
+                tracing::warn!(%error, "can't join a consumer group");
+                ReasonCode::UNSPECIFIED_ERROR
+            })?;
+        let open = Open {
+            share: Arc::clone(&share),
+            member,
+        };
+        self.open.lock().insert(filter.clone(), open);
+        Ok(share)
     }
 
-    /// Forgets a group that has no member and nowhere to go on from.
-    pub(crate) fn forget_if_empty(&self, filter: &TopicFilter) {
-        let name: Arc<str> = filter.share_group().unwrap_or_default().into();
-        let mut tree = self.tree.write();
-        let is_over = tree.get(filter, &name).is_some_and(|share| {
-            let inner = share.inner.lock();
-            inner.members.is_empty() && inner.left.is_empty()
-        });
-        if is_over {
-            tree.remove(filter, &name);
-        }
+    /// A member goes. When it was the last one here, the node has to leave the group in Kafka.
+    pub(crate) fn leave(&self, share: &Share, id: ConnectionId) -> Option<Member> {
+        let mut open = self.open.lock();
+        let is_last = {
+            let mut inner = share.inner.lock();
+            inner.members.remove(&id);
+            inner.members.is_empty()
+        };
+        let is_open = open
+            .get(&share.filter)
+            .is_some_and(|open| std::ptr::eq(&*open.share, share));
+        (is_last && is_open)
+            .then(|| open.remove(&share.filter))
+            .flatten()
+            .map(|open| open.member)
     }
 
+    /// A message of the node's own, which is in no log: for members of this node.
     pub(crate) fn route(&self, routed: &Routed<'_>, bells: &mut Bells) {
-        self.each_group(routed, |share| share.tail(routed, bells));
-    }
-
-    pub(crate) fn sweep(&self, routed: &Routed<'_>) -> Swept {
-        let mut result = Swept::Done;
-        self.each_group(routed, |share| {
-            if share.is_behind() && share.sweep(routed) == Swept::Full {
-                result = Swept::Full;
+        for open in self.open.lock().values() {
+            if open.share.filter.matches(routed.topic())
+                && let Some(message) = routed.message()
+            {
+                open.share.give(message, routed.source(), 0, bells);
             }
-        });
-        result
+        }
     }
 
-    fn each_group(&self, routed: &Routed<'_>, mut give: impl FnMut(&Share)) {
-        let tree = self.tree.read();
-        if !tree.is_empty() {
-            tree.for_each_match(routed.topic(), |_, share| give(share));
+    /// A message is about to be sent. Returns whether it may: not when it is another node's by now.
+    pub(crate) fn begin(&self, delivery: &Delivery) -> bool {
+        let Some(origin) = delivery.message.origin.filter(|_| delivery.share != 0) else {
+            return true;
+        };
+        let once = delivery.qos == QoS::ExactlyOnce;
+        delivery.qos == QoS::AtMostOnce
+            || self
+                .by_assignment(delivery.share)
+                .is_some_and(|share| share.held.begin(delivery.share, origin.offset, once))
+    }
+
+    /// A message needs nothing more.
+    pub(crate) fn finish(&self, assignment: u32, origin: Option<Origin>) {
+        if let Some(origin) = origin
+            && let Some(share) = self.by_assignment(assignment)
+        {
+            share.held.finish(assignment, origin.offset);
         }
+    }
+
+    /// What a client that is gone had and did not acknowledge is not on its way any more. Returns the group whose other
+    /// members on this node get it, once the client has left; `None` when it is finished, or another node's by now.
+    pub(crate) fn take_back(&self, assignment: u32, origin: Origin) -> Option<Arc<Share>> {
+        let share = self.by_assignment(assignment)?;
+        let is_ours = share.held.take_back(assignment, origin.offset);
+        is_ours.then_some(share)
+    }
+
+    fn by_assignment(&self, assignment: u32) -> Option<Arc<Share>> {
+        self.by_assignment.read().get(&assignment).cloned()
     }
 }
 
+/// The same on all nodes. The filter is hashed, since names in Kafka are shown to people and used in access rules.
+fn group_id(nodes: &str, filter: &TopicFilter) -> String {
+    let mut hash = Sha256::new();
+    hash.update(nodes);
+    hash.update([0]);
+    hash.update(filter.as_str());
+    let hash: String = hash.finalize()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!(
+        "{PREFIX}{}-{hash}",
+        filter.share_group().unwrap_or_default()
+    )
+}
+
 impl Share {
-    /// A member comes. A group that had none goes on where it was, or else from `from`, where the member's session was.
-    /// Returns whether the member is new.
-    pub(crate) fn join(&self, id: ConnectionId, member: Subscriber, from: Vec<(u32, i64)>) -> bool {
+    fn join(&self, id: ConnectionId, member: Subscriber) {
         let mut inner = self.inner.lock();
-        if inner.members.is_empty() {
-            let left = std::mem::take(&mut inner.left);
-            let start = if left.is_empty() { from } else { left };
-            for (log, next) in start {
-                inner.cursors.leave(log, next);
-            }
-            self.is_behind
-                .store(inner.cursors.is_behind(), Ordering::SeqCst);
+        inner.members.insert(id, member);
+        let left = std::mem::take(&mut inner.left);
+        drop(inner);
+        for (message, assignment) in left {
+            self.give_back(&message, assignment);
         }
-        inner.members.insert(id, member).is_none()
+        self.held.made_room();
     }
 
-    /// A member goes; returns whether it was there. `left` is where its session was, if it stays.
-    pub(crate) fn leave(&self, id: ConnectionId, left: &[(u32, i64)]) -> bool {
-        let mut inner = self.inner.lock();
-        let was_there = inner.members.remove(&id).is_some();
-        if was_there && inner.members.is_empty() {
-            inner.left = left
-                .iter()
-                .map(|(log, position)| match inner.cursors.next(*log) {
-                    Some((next, true)) => (*log, next.min(*position)),
-                    _ => (*log, *position),
-                })
-                .collect();
-            inner.cursors = Cursors::default();
-            self.is_behind.store(false, Ordering::SeqCst);
-        }
-        was_there
+    /// Whether it has members; without any it is over on this node.
+    pub(crate) fn has_members(&self) -> bool {
+        !self.inner.lock().members.is_empty()
     }
 
-    /// Whether there is a member beside `id`.
-    pub(crate) fn has_others(&self, id: ConnectionId) -> bool {
-        self.inner.lock().members.keys().any(|member| *member != id)
+    /// A member has room. It is cheap to say so again and again.
+    pub(crate) fn made_room(&self) {
+        if self.is_full.swap(false, Ordering::SeqCst) {
+            self.held.made_room();
+        }
+    }
+
+    /// Whether a message waits for room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::SeqCst)
     }
 
     /// Gives another member what one that is gone did not acknowledge, also beyond the bound of its mailbox: what one
-    /// member had is little. Nobody gets it when there is no other.
-    pub(crate) fn give_back(&self, message: &Arc<Message>) {
+    /// member had is little. Without members it stays unfinished, and another node gets it from Kafka.
+    pub(crate) fn give_back(&self, message: &Arc<Message>, assignment: u32) {
         let mut inner = self.inner.lock();
-        while let Some((mailbox, delivery)) = inner.choose(message, None, self.number) {
-            // One that began to end meanwhile is not chosen again.
-            if mailbox.force(delivery) == Swept::Done {
+        for chosen in inner.choose() {
+            let mut delivery = delivery(message, &[chosen], None);
+            delivery.share = assignment;
+            // One that began to end meanwhile takes none.
+            if chosen.mailbox.force(delivery) == Swept::Done {
                 return;
             }
         }
+        if !inner.members.is_empty() {
+            inner.left.push((Arc::clone(message), assignment));
+        }
     }
 
-    fn tail(&self, routed: &Routed<'_>, bells: &mut Bells) {
+    /// Gives a message to the member with the least to do that has room; `None` when there is none.
+    fn give(
+        &self,
+        message: &Arc<Message>,
+        source: Option<Extra>,
+        assignment: u32,
+        bells: &mut Bells,
+    ) -> Option<QoS> {
         let mut inner = self.inner.lock();
-        let origin = routed.origin();
-        if inner.members.is_empty()
-            || origin.is_some_and(|origin| !inner.cursors.wants_live(origin))
-        {
-            return;
+        for chosen in inner.choose() {
+            let extra = source.clone().filter(|_| chosen.shows_source);
+            let mut delivery = delivery(message, &[chosen], extra);
+            delivery.share = assignment;
+            let qos = delivery.qos;
+            if qos == QoS::AtMostOnce {
+                // Where there is no room it is dropped, and counted.
+                chosen.mailbox.deliver(delivery, bells);
+                return Some(qos);
+            }
+            if chosen.mailbox.offer(delivery) == Swept::Done {
+                return Some(qos);
+            }
         }
-        let Some(message) = routed.message() else {
-            return;
-        };
-        if inner
-            .give(message, routed.source(), self.number, bells)
-            .is_none()
-            && let Some(origin) = origin
-        {
-            inner.cursors.leave(origin.log, origin.offset);
-            self.is_behind.store(true, Ordering::SeqCst);
-            inner.ring();
-        }
+        None
     }
 
-    fn sweep(&self, routed: &Routed<'_>) -> Swept {
-        let mut inner = self.inner.lock();
-        let Some(origin) = routed.origin() else {
-            return Swept::Done;
-        };
-        if inner.members.is_empty() || !inner.cursors.wants_swept(origin) {
-            return Swept::Done;
-        }
-        let Some(message) = routed.message() else {
-            return Swept::Done;
-        };
-        let mut bells = Bells::default();
-        let given = inner.give(message, routed.source(), self.number, &mut bells);
-        bells.ring();
-        if given.is_none() {
-            inner.cursors.is_full(origin.log);
-            return Swept::Full;
-        }
-        inner.cursors.swept(origin.log, origin.offset + 1);
-        Swept::Done
-    }
-
-    /// Whether the group has left the tail somewhere.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.is_behind.load(Ordering::SeqCst)
-    }
-
-    /// See [`Cursors::ask`].
-    pub(crate) fn ask(&self) -> Vec<(u32, i64)> {
-        self.inner.lock().cursors.ask()
-    }
-
-    /// See [`Cursors::join`].
-    pub(crate) fn catch_up(&self, log: u32, swept_to: i64, is_end: bool, tail: &Progress) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.members.is_empty() {
-            return true;
-        }
-        let joined = inner.cursors.join(log, swept_to, is_end, tail);
-        self.is_behind
-            .store(inner.cursors.is_behind(), Ordering::SeqCst);
-        joined
-    }
-
-    /// See [`Cursors::admitted`].
-    pub(crate) fn admitted(&self, log: u32) {
-        self.inner.lock().cursors.admitted(log);
-    }
-
-    /// See [`Cursors::dropped`].
-    pub(crate) fn dropped(&self, log: u32, only_full: bool) -> bool {
-        let mut inner = self.inner.lock();
-        let dropped = inner.cursors.dropped(log, only_full);
-        inner.ring();
-        dropped
-    }
-
-    /// Whether nobody is in the group.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.inner.lock().members.is_empty()
+    fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        let inner = self.inner.lock();
+        let of = |member: &Subscriber| Arc::clone(&member.mailbox);
+        inner.members.values().map(of).collect()
     }
 }
 
 impl Inner {
-    /// The member with the least to do, and what it gets.
-    fn choose(
-        &mut self,
-        message: &Arc<Message>,
-        source: Option<Extra>,
-        number: u32,
-    ) -> Option<(&Arc<Mailbox>, Delivery)> {
+    /// The members, the one with the least to do first.
+    fn choose(&mut self) -> Vec<&Subscriber> {
         self.turn = self.turn.wrapping_add(1);
         let count = self.members.len().max(1);
         let start = self.turn % count;
-        let least = |(at, member): &(usize, &Subscriber)| {
-            (member.mailbox.load(), (at + count - start) % count)
-        };
-        let (_, chosen) = self
+        let mut members: Vec<_> = self
             .members
             .values()
             .enumerate()
             .filter(|(_, member)| !member.mailbox.wants_close())
-            .min_by_key(least)?;
-        let extra = source.filter(|_| chosen.shows_source);
-        let mut delivery = delivery(message, &[chosen], extra);
-        delivery.share = number;
-        Some((&chosen.mailbox, delivery))
+            .map(|(at, member)| (member.mailbox.load(), (at + count - start) % count, member))
+            .collect();
+        members.sort_unstable_by_key(|(load, turn, _)| (*load, *turn));
+        members.into_iter().map(|(_, _, member)| member).collect()
+    }
+}
+
+impl kafka::Receiver for Receiver {
+    fn assigned(&self, assignment: u32) {
+        let share = Arc::clone(&self.share);
+        self.by_assignment.write().insert(assignment, share);
     }
 
-    /// Gives a message to a member; `None` when none has room. A QoS 0 message that finds no room is dropped by the
-    /// mailbox, which counts it.
-    fn give(
-        &mut self,
-        message: &Arc<Message>,
-        source: Option<Extra>,
-        number: u32,
-        bells: &mut Bells,
-    ) -> Option<()> {
-        let (mailbox, delivery) = self.choose(message, source, number)?;
-        if delivery.qos == QoS::AtMostOnce {
-            mailbox.deliver(delivery, bells);
-            return Some(());
-        }
-        (mailbox.offer(delivery) == Swept::Done).then_some(())
+    fn record(&self, assignment: u32, record: &Record) -> Taken {
+        let share = &self.share;
+        let given = self.egress.routed(record, |routed| {
+            if !share.filter.matches(routed.topic()) {
+                return Taken::Finished;
+            }
+            let Some(message) = routed.message() else {
+                return Taken::Finished;
+            };
+            let mut bells = Bells::default();
+            let mut give = || share.give(message, routed.source(), assignment, &mut bells);
+            let given = give().or_else(|| {
+                // Room that is made from now on is told of, and what was made before is found.
+                share.is_full.store(true, Ordering::SeqCst);
+                give()
+            });
+            bells.ring();
+            match given {
+                None => Taken::Full,
+                Some(QoS::AtMostOnce) => Taken::Finished,
+                Some(_) => Taken::Held,
+            }
+        });
+        given.unwrap_or(Taken::Finished)
     }
 
-    /// The members look whether there is a sweep to ask for.
-    fn ring(&self) {
-        for member in self.members.values() {
-            member.mailbox.ring();
+    fn revoking(&self, assignment: u32) {
+        for mailbox in self.share.mailboxes() {
+            drop(mailbox.take_shared(|given| given == assignment));
         }
+        let mut inner = self.share.inner.lock();
+        inner.left.retain(|(_, given)| *given != assignment);
+    }
+
+    fn revoked(&self, assignment: u32) {
+        self.by_assignment.write().remove(&assignment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_group_is_the_same_on_all_nodes_and_one_of_each_filter() {
+        let id = |nodes, filter| group_id(nodes, &TopicFilter::new(filter).unwrap());
+        assert_eq!(
+            id("mqtt_sessions", "$share/workers/jobs/+"),
+            id("mqtt_sessions", "$share/workers/jobs/+")
+        );
+        assert!(id("mqtt_sessions", "$share/workers/jobs/+").starts_with("convoy-share-workers-"));
+        let others = [
+            id("mqtt_sessions", "$share/workers/jobs/#"),
+            id("mqtt_sessions", "$share/others/jobs/+"),
+            id("other_sessions", "$share/workers/jobs/+"),
+        ];
+        assert!(!others.contains(&id("mqtt_sessions", "$share/workers/jobs/+")));
     }
 }

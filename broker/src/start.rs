@@ -29,6 +29,7 @@ use crate::ownership::{NodeRecord, Ownership};
 use crate::retained::Retained;
 use crate::rules::Retain;
 use crate::sessions::{Directory, Sessions};
+use crate::share::Shares;
 use crate::subscriptions::Subscriptions;
 use crate::{due, mailbox, sys};
 
@@ -275,6 +276,10 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
     let looked_up = Fetched::default();
     metrics.add_fetched("look-up", &looked_up);
     let lookup = Lookup::start(&kafka, KAFKA_TIMEOUT, &looked_up)?;
+    let shared = Fetched::default();
+    metrics.add_fetched("shared", &shared);
+    let groups_max = config.mqtt_max_shared_groups as usize;
+    let shares = Shares::new(kafka.clone(), &config.session_topic, groups_max, shared);
     let membership = Membership::new(&config, &kafka);
     let sessions = start_sessions(Starting {
         name: &name,
@@ -312,6 +317,7 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
         ends: Ends::new(&kafka)?,
         sessions,
         membership,
+        shares,
         metrics,
         needed: tokio::sync::Mutex::new(needed),
         next_id: AtomicU64::new(1),

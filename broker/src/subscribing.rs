@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::record;
 use crate::replay::{self, Replay};
 use crate::session_record::SessionRecord;
+use crate::share::Share;
 use crate::subscriptions::{Subscriber, retained_delivery};
 
 /// Retained messages that wait for one client, beyond which it can't ask for more: a bound on memory, far above what a
@@ -84,13 +85,27 @@ impl Connection {
         let shows_source = property(record::METADATA) == Some("true");
         let id = subscribe.properties.subscription_ids.first().copied();
         let kafka_topics = node.rules.kafka_topics_of(filter.as_str());
-        node.follow(&kafka_topics).await?;
-        let replay = match property(replay::FROM) {
-            None => None,
-            Some(_) if filter.share_group().is_some() => {
-                node.release(&kafka_topics).await;
+        let subscriber = Subscriber {
+            mailbox: Arc::clone(&self.mailbox),
+            client_id: Arc::clone(client.claim.client_id()),
+            options: subscription.options,
+            subscription_id: id,
+            shows_source,
+            replay: None,
+        };
+        let from = property(replay::FROM);
+        if filter.share_group().is_some() {
+            if from.is_some() {
                 return Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
             }
+            let share = self.join(client, filter, subscriber).await?;
+            let made = Made::new(subscription, id, shows_source, None, Some(share));
+            client.subscriptions.insert(filter.clone(), made);
+            return Ok(());
+        }
+        node.follow(&kafka_topics).await?;
+        let replay = match from {
+            None => None,
             Some(from) => match self.start_replay(client, filter, from, &kafka_topics).await {
                 Ok(replay) => Some(Arc::new(replay)),
                 Err(reason) => {
@@ -109,32 +124,21 @@ impl Connection {
             }
         }
         let subscriber = Subscriber {
-            mailbox: Arc::clone(&self.mailbox),
-            client_id: Arc::clone(client.claim.client_id()),
-            options: subscription.options,
-            subscription_id: id,
-            shows_source,
             replay: replay.clone(),
+            ..subscriber
         };
-        let share = filter
-            .share_group()
-            .map(|_| node.egress.subscriptions.shares.group(filter));
-        let is_new = match &share {
-            Some(share) => share.join(client.id, subscriber, Vec::new()),
-            None => node
-                .egress
-                .subscriptions
-                .insert(filter, client.id, subscriber),
-        };
+        let is_new = node
+            .egress
+            .subscriptions
+            .insert(filter, client.id, subscriber);
         if !is_new {
             node.release(&kafka_topics).await;
         }
         node.count_subscriptions();
         let has_history = replay.is_some();
-        let made = Made::new(subscription, id, shows_source, replay, share);
+        let made = Made::new(subscription, id, shows_source, replay, None);
         client.subscriptions.insert(filter.clone(), made);
-        let wants_retained = filter.share_group().is_none()
-            && !has_history
+        let wants_retained = !has_history
             && match subscription.options.retain_handling {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_new,
@@ -147,12 +151,29 @@ impl Connection {
                     retained_delivery(message, subscription.options.qos, id, extra)
                 })),
                 Err(reason) => {
-                    self.unsubscribe_one(client, filter, &[]).await;
+                    self.unsubscribe_one(client, filter).await;
                     return Err(reason);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Makes the client a member of a shared subscription.
+    async fn join(
+        &self,
+        client: &Client,
+        filter: &TopicFilter,
+        subscriber: Subscriber,
+    ) -> Result<Arc<Share>, ReasonCode> {
+        let node = &self.node;
+        let kafka_topics = node.rules.kafka_topics_of(filter.as_str());
+        let joined = node
+            .shares
+            .join(filter, &kafka_topics, &node.egress, client.id, subscriber);
+        let share = node.patiently(joined).await??;
+        node.count_subscriptions();
+        Ok(share)
     }
 
     fn source_of(&self, message: &mqtt::session::Message) -> Option<Extra> {
@@ -238,9 +259,6 @@ impl Connection {
                 node.metrics.refused(ReasonCode::NOT_AUTHORIZED.text());
                 continue;
             }
-            let kafka_topics = node.rules.kafka_topics_of(filter.as_str());
-            node.follow(&kafka_topics).await?;
-            let starts = self.starts(session, &kafka_topics);
             let subscriber = Subscriber {
                 mailbox: Arc::clone(&self.mailbox),
                 client_id: Arc::clone(client.claim.client_id()),
@@ -249,23 +267,20 @@ impl Connection {
                 shows_source: saved.shows_source,
                 replay: None,
             };
-            let share = filter
-                .share_group()
-                .map(|_| node.egress.subscriptions.shares.group(filter));
-            match &share {
-                Some(share) => {
-                    share.join(client.id, subscriber, starts);
+            let share = if filter.share_group().is_some() {
+                Some(self.join(client, filter, subscriber).await?)
+            } else {
+                let kafka_topics = node.rules.kafka_topics_of(filter.as_str());
+                node.follow(&kafka_topics).await?;
+                // Behind before it is in the tree: so the tail gives it nothing that a sweep has to bring.
+                for (log, next) in self.starts(session, &kafka_topics) {
+                    self.mailbox.leave_tail(log, next);
                 }
-                None => {
-                    // Behind before it is in the tree: so the tail gives it nothing that a sweep has to bring.
-                    for (log, next) in starts {
-                        self.mailbox.leave_tail(log, next);
-                    }
-                    node.egress
-                        .subscriptions
-                        .insert(filter, client.id, subscriber);
-                }
-            }
+                node.egress
+                    .subscriptions
+                    .insert(filter, client.id, subscriber);
+                None
+            };
             let made = Made::new(&subscription, saved.id, saved.shows_source, None, share);
             client.subscriptions.insert(filter.clone(), made);
         }
@@ -309,7 +324,7 @@ impl Connection {
         };
         let mut reasons = Vec::with_capacity(filters.len());
         for filter in filters {
-            let was_there = self.unsubscribe_one(&mut client, filter, &[]).await;
+            let was_there = self.unsubscribe_one(&mut client, filter).await;
             reasons.push(match was_there {
                 true => ReasonCode::SUCCESS,
                 false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
@@ -321,37 +336,33 @@ impl Connection {
         self.session.handle_unsubscribed(packet_id, reasons);
     }
 
-    /// Ends one subscription; returns whether it was there. `left`: where the session stays, if it does.
-    async fn unsubscribe_one(
-        &self,
-        client: &mut Client,
-        filter: &TopicFilter,
-        left: &[(u32, i64)],
-    ) -> bool {
+    /// Ends one subscription; returns whether it was there.
+    async fn unsubscribe_one(&self, client: &mut Client, filter: &TopicFilter) -> bool {
         let Some(made) = client.subscriptions.remove(filter) else {
             return false;
         };
-        let subscriptions = &self.node.egress.subscriptions;
         match &made.share {
             Some(share) => {
-                share.leave(client.id, left);
-                subscriptions.shares.forget_if_empty(filter);
+                if let Some(member) = self.node.shares.leave(share, client.id) {
+                    // It commits what is finished and says goodbye; the client need not wait for that, the node does.
+                    self.tasks.spawn_blocking(move || member.leave());
+                }
             }
             None => {
-                subscriptions.remove(filter, client.id);
+                let kafka_topics = self.node.rules.kafka_topics_of(filter.as_str());
+                self.node.egress.subscriptions.remove(filter, client.id);
+                self.node.release(&kafka_topics).await;
             }
         }
-        let kafka_topics = self.node.rules.kafka_topics_of(filter.as_str());
-        self.node.release(&kafka_topics).await;
         self.node.count_subscriptions();
         true
     }
 
     /// Ends all subscriptions of a client whose connection is over.
-    pub(crate) async fn forget_subscriptions(&self, client: &mut Client, left: &[(u32, i64)]) {
+    pub(crate) async fn forget_subscriptions(&self, client: &mut Client) {
         let filters: Vec<TopicFilter> = client.subscriptions.keys().cloned().collect();
         for filter in &filters {
-            self.unsubscribe_one(client, filter, left).await;
+            self.unsubscribe_one(client, filter).await;
         }
     }
 
@@ -401,11 +412,10 @@ impl Connection {
                 }
                 catch_up.made_room();
             }
-            if let Some(share) = made.share.as_ref().filter(|share| share.is_behind()) {
-                if self.mailbox.has_half_room() {
-                    catch_up.ask(&Reader::Share(Arc::clone(share)), share.ask());
-                }
-                catch_up.made_room();
+            if let Some(share) = made.share.as_ref().filter(|share| share.is_full())
+                && self.mailbox.has_half_room()
+            {
+                share.made_room();
             }
         }
     }

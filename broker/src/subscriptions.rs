@@ -11,7 +11,6 @@ use parking_lot::RwLock;
 use crate::mailbox::{Bells, Mailbox, Source, Swept};
 use crate::replay::Replay;
 use crate::routed::Routed;
-use crate::share::Shares;
 
 /// Names a connection of this node; never used again.
 pub(crate) type ConnectionId = u64;
@@ -33,7 +32,6 @@ pub(crate) struct Subscriber {
 #[derive(Default)]
 pub(crate) struct Subscriptions {
     tree: RwLock<FilterTree<ConnectionId, Subscriber>>,
-    pub(crate) shares: Shares,
 }
 
 impl Subscriptions {
@@ -53,12 +51,11 @@ impl Subscriptions {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.tree.read().len() + self.shares.len()
+        self.tree.read().len()
     }
 
     /// Gives a message of the tail to all who want it.
     pub(crate) fn route(&self, routed: &Routed<'_>, bells: &mut Bells) {
-        self.shares.route(routed, bells);
         self.each_client(routed, Source::Tail, |mailbox, delivery, _| {
             mailbox.deliver(delivery, bells);
         });
@@ -66,7 +63,7 @@ impl Subscriptions {
 
     /// Gives a message of a sweep to those who are behind; returns whether some of them had no room for it.
     pub(crate) fn sweep(&self, routed: &Routed<'_>) -> Swept {
-        let mut result = self.shares.sweep(routed);
+        let mut result = Swept::Done;
         self.each_client(routed, Source::Sweep, |mailbox, delivery, replay| {
             let swept = match replay {
                 Some(replay) => replay.sweep(delivery),

@@ -37,10 +37,7 @@ fn values(node: &Node, uptime: Duration) -> Vec<(&'static str, String)> {
             node.sessions.directory.connected() as u64,
         ),
         ("sessions/stored", node.sessions.directory.stored() as u64),
-        (
-            "subscriptions/count",
-            node.egress.subscriptions.len() as u64,
-        ),
+        ("subscriptions/count", node.subscriptions() as u64),
         ("retained/count", node.egress.retained.len() as u64),
         ("messages/received", metrics.messages_received()),
         ("messages/sent", metrics.messages_sent()),
@@ -74,5 +71,6 @@ fn publish(node: &Node, name: &str, value: String) {
     node.egress
         .subscriptions
         .route(&Routed::made(&message), &mut bells);
+    node.shares.route(&Routed::made(&message), &mut bells);
     bells.ring();
 }

@@ -305,21 +305,23 @@ impl Client {
     }
 
     async fn next_as_it_is(&mut self) -> Option<Packet> {
-        tokio::time::timeout(PATIENCE, async {
-            loop {
-                if let Some(packet) =
-                    codec::decode(&mut self.buffer, self.version, usize::MAX).unwrap()
-                {
-                    return Some(packet);
-                }
-                match self.stream.read_buf(&mut self.buffer).await {
-                    Ok(0) | Err(_) => return None,
-                    Ok(_) => {}
-                }
+        tokio::time::timeout(PATIENCE, self.next_ever())
+            .await
+            .expect("a packet, or the end of the connection")
+    }
+
+    /// The next packet, however long it takes.
+    pub async fn next_ever(&mut self) -> Option<Packet> {
+        loop {
+            if let Some(packet) = codec::decode(&mut self.buffer, self.version, usize::MAX).unwrap()
+            {
+                return Some(packet);
             }
-        })
-        .await
-        .expect("a packet, or the end of the connection")
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
     }
 
     pub async fn connect(&mut self, connect: Connect) -> ConnAck {

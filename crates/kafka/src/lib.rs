@@ -8,6 +8,7 @@
 //! - [`read_to_end`]: reads what a topic holds now
 //! - [`Cursor`]: reads a partition from any offset
 //! - [`Lookup`]: single records by their offsets
+//! - [`Member`]: shares partitions out by a consumer group
 //! - [`Ends`]: where a topic ends, for lag
 
 pub mod admin;
@@ -15,6 +16,7 @@ mod cursor;
 mod ends;
 mod error;
 mod lookup;
+mod member;
 mod partition;
 mod producer;
 mod quiet;
@@ -23,11 +25,13 @@ mod record;
 mod settings;
 mod tail;
 mod transactions;
+mod window;
 
 pub use cursor::{Cursor, Found};
 pub use ends::{Bounds, Ends};
 pub use error::Error;
 pub use lookup::{Lookup, Place};
+pub use member::{Group, Held, Member, Receiver, Taken};
 pub use partition::partition_of;
 pub use producer::{Full, OnDelivery, Producer, ToSend};
 pub use quiet::Fetched;

@@ -115,7 +115,7 @@ pub struct Delivery {
     pub subscription_ids: Vec<u32>,
     /// User properties for a subscriber that asked for more; sent in version 5 only.
     pub extra: Option<Extra>,
-    /// The driver's number of the shared subscription that chose this client for it; 0: none did.
+    /// The driver's number of what it has of a shared subscription that chose this client; 0: none did.
     pub share: u32,
 }
 

@@ -134,6 +134,8 @@ enum State {
 struct Held {
     revision: u64,
     bytes: Bytes,
+    /// The message of a shared subscription that is finished when they leave.
+    finishes: Option<(u32, Origin)>,
 }
 
 /// See the [module](self).
@@ -242,10 +244,17 @@ impl Session {
         }
     }
 
-    /// The client is gone: forgets what others get instead of it, the QoS 1 messages of those shared subscriptions for
-    /// which `given` is true. Returns where they can be read, by [`Delivery::share`].
-    pub fn give_away(&mut self, given: impl Fn(u32) -> bool) -> Vec<(u32, Origin)> {
-        self.outgoing.give_away(given)
+    /// The client is gone: forgets what others get instead of it, the QoS 1 messages of shared subscriptions. Returns where
+    /// they can be read, by [`Delivery::share`].
+    pub fn give_away(&mut self) -> Vec<(u32, Origin)> {
+        self.outgoing.give_away()
+    }
+
+    /// Messages of shared subscriptions that nobody else has to get any more, since the last call, by [`Delivery::share`]:
+    /// at QoS 1 the client has acknowledged them; at QoS 2 it has got them (PUBREC), or a session that outlives its
+    /// connection is saved with them; or they were dropped, being expired or too large for the client.
+    pub fn take_finished(&mut self) -> Vec<(u32, Origin)> {
+        self.outgoing.take_finished()
     }
 
     /// The revision of the state that has to be saved before some packets can leave, if any wait for that. Answer with
@@ -258,6 +267,9 @@ impl Session {
     pub fn handle_saved(&mut self, revision: u64) {
         while let Some(held) = self.held.pop_front_if(|held| held.revision <= revision) {
             self.transmit.extend_from_slice(&held.bytes);
+            if let Some((share, origin)) = held.finishes {
+                self.outgoing.finish(share, Some(origin));
+            }
         }
     }
 
@@ -432,7 +444,10 @@ impl Session {
                 .outgoing
                 .deliver(now, self.version, delivery, false, &mut bytes);
             if sent.is_some() {
-                self.hold(bytes.freeze(), is_exactly_once);
+                let shared = is_exactly_once && delivery.share != 0;
+                let origin = delivery.message.origin.filter(|_| shared);
+                let finishes = origin.map(|origin| (delivery.share, origin));
+                self.hold(bytes.freeze(), is_exactly_once, finishes);
             }
             sent
         } else {
@@ -442,7 +457,11 @@ impl Session {
         };
         match sent {
             Some(qos) => self.stats.sent[qos as usize] += 1,
-            None => self.stats.dropped += 1,
+            None => {
+                self.stats.dropped += 1;
+                self.outgoing
+                    .finish(delivery.share, delivery.message.origin);
+            }
         }
     }
 
@@ -647,17 +666,18 @@ impl Session {
         if self.is_durable {
             let mut bytes = BytesMut::new();
             codec::encode(packet, self.version, &mut bytes);
-            self.hold(bytes.freeze(), true);
+            self.hold(bytes.freeze(), true, None);
         } else {
             codec::encode(packet, self.version, &mut self.transmit);
         }
     }
 
-    fn hold(&mut self, bytes: Bytes, is_change: bool) {
+    fn hold(&mut self, bytes: Bytes, is_change: bool, finishes: Option<(u32, Origin)>) {
         self.revision += u64::from(is_change);
         self.held.push_back(Held {
             revision: self.revision,
             bytes,
+            finishes,
         });
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Outgoing {
     in_flight_max: usize,
     packet_bytes_max: usize,
     last_id: u16,
+    /// Messages of shared subscriptions that the driver has to be told of.
+    finished: Vec<(u32, Origin)>,
     /// By topic; a map that keeps nothing where the client takes no alias.
     aliases: BTreeMap<TopicName, u16>,
     alias_max: u16,
@@ -34,6 +36,7 @@ impl Outgoing {
             in_flight_max: in_flight_max.into(),
             packet_bytes_max: usize::MAX,
             last_id: 0,
+            finished: Vec::new(),
             aliases: BTreeMap::new(),
             alias_max: 0,
         }
@@ -214,12 +217,12 @@ impl Outgoing {
         }
     }
 
-    /// Forgets the QoS 1 messages of shared subscriptions for which `given` is true: others get them. Returns where they
-    /// can be read. At QoS 2 the message stays with the client that has got it [MQTT-4.8.2-4].
-    pub(super) fn give_away(&mut self, given: impl Fn(u32) -> bool) -> Vec<(u32, Origin)> {
+    /// Forgets the QoS 1 messages of shared subscriptions: others get them. Returns where they can be read. At QoS 2 the
+    /// message stays with the client that has got it [MQTT-4.8.2-4].
+    pub(super) fn give_away(&mut self) -> Vec<(u32, Origin)> {
         let mut origins = Vec::new();
         let mut keep = |known: &InFlight| {
-            let goes = known.share != 0 && known.step == Step::Ack && given(known.share);
+            let goes = known.share != 0 && known.step == Step::Ack;
             if goes && let Some(origin) = known.origin {
                 origins.push((known.share, origin));
             }
@@ -246,10 +249,25 @@ impl Outgoing {
     }
 
     pub(super) fn handle_puback(&mut self, ack: &Ack) {
-        self.take_back(ack.packet_id, Step::Ack);
-        if let Some(index) = self.position(ack.packet_id, Step::Ack) {
-            self.in_flight.remove(index);
+        let known = self.take_back(ack.packet_id, Step::Ack).or_else(|| {
+            let index = self.position(ack.packet_id, Step::Ack)?;
+            self.in_flight.remove(index)
+        });
+        if let Some(known) = known {
+            self.finish(known.share, known.origin);
         }
+    }
+
+    /// A message of a shared subscription is done with, if it is one.
+    pub(super) fn finish(&mut self, share: u32, origin: Option<Origin>) {
+        if share != 0 {
+            self.finished.extend(origin.map(|origin| (share, origin)));
+        }
+    }
+
+    /// See [`super::Session::take_finished`].
+    pub(super) fn take_finished(&mut self) -> Vec<(u32, Origin)> {
+        std::mem::take(&mut self.finished)
     }
 
     /// Returns the PUBREL to send.
@@ -258,6 +276,10 @@ impl Outgoing {
             self.in_flight.push_back(known);
         }
         let index = self.position(ack.packet_id, Step::Rec);
+        if let Some(index) = index {
+            let (share, origin) = (self.in_flight[index].share, self.in_flight[index].origin);
+            self.finish(share, origin);
+        }
         match index {
             // The client refuses the message: that ends it (§4.3.3).
             Some(index) if ack.reason.is_error() => {

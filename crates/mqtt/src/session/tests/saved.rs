@@ -256,10 +256,53 @@ fn what_others_get_is_forgotten_but_not_at_qos_2() {
     }
     let origin = Origin { log: 7, offset: 3 };
     assert_eq!(subject.session.saved(&[]).in_flight.len(), 2);
-    assert_eq!(subject.session.give_away(|share| share == 1), [(1, origin)]);
+    assert_eq!(subject.session.give_away(), [(1, origin)]);
     let kept = subject.session.saved(&[]).in_flight;
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].qos, QoS::ExactlyOnce);
+}
+
+#[test]
+fn a_message_of_a_shared_subscription_is_finished_when_nobody_else_has_to_get_it() {
+    let shared = |qos, offset| Delivery {
+        share: 5,
+        ..from_log(qos, offset)
+    };
+    let at = |offset| (5, Origin { log: 7, offset });
+    for is_durable in [false, true] {
+        let mut subject = match is_durable {
+            false => Subject::up(Version::V5),
+            true => up(),
+        };
+        for delivery in [
+            shared(QoS::AtLeastOnce, 1),
+            shared(QoS::ExactlyOnce, 2),
+            from_log(QoS::AtLeastOnce, 3),
+        ] {
+            subject.session.handle_delivery(subject.now, &delivery);
+        }
+        assert_eq!(subject.session.take_finished(), []);
+        if is_durable {
+            subject.save();
+            assert_eq!(subject.session.take_finished(), [at(2)]);
+        }
+        subject.receive(Packet::PubAck(Ack::success(id(1))));
+        assert_eq!(subject.session.take_finished(), [at(1)]);
+        subject.receive(Packet::PubRec(Ack::success(id(2))));
+        assert_eq!(subject.session.take_finished(), [at(2)]);
+    }
+    // What is too large for the client is done with, too.
+    let mut subject = Subject::new();
+    let mut connect = connect(Version::V5);
+    connect.properties.maximum_packet_size = Some(8);
+    subject.connect(connect);
+    subject
+        .session
+        .handle_accepted(subject.now, Accepted::default());
+    subject
+        .session
+        .handle_delivery(subject.now, &shared(QoS::AtLeastOnce, 4));
+    assert_eq!(subject.session.take_finished(), [at(4)]);
 }
 
 #[test]
