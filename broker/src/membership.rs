@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kafka::{Error, Position, Producer, ToSend, Transactions};
+use mqtt::ReasonCode;
 use parking_lot::Mutex;
 use service::Shutdown;
 use tokio::sync::{Notify, oneshot};
@@ -68,6 +69,12 @@ impl Pulse {
             sure_ms: AtomicU64::new(0),
             sure_again: Notify::new(),
         }
+    }
+
+    /// The node is dead for the others: who waits to know has no reason to wait any more.
+    fn end(&self) {
+        self.sure_ms.store(u64::MAX / 2, Ordering::SeqCst);
+        self.sure_again.notify_waiters();
     }
 
     fn beat(&self, now: Instant) {
@@ -191,6 +198,11 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
+            () = directory.declared_myself.cancelled() => {
+                // Told before they may go on, so that none of them serves its client any more.
+                directory.close_all(ReasonCode::SERVER_SHUTTING_DOWN);
+                return membership.pulse.end();
+            }
             () = directory.declared.notified() => {}
             () = tokio::time::sleep(beat) => {}
         }
