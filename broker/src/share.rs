@@ -15,6 +15,7 @@ use mqtt::session::{Delivery, Extra, Message, Origin};
 use mqtt::{QoS, ReasonCode, TopicFilter};
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::egress::Egress;
 use crate::mailbox::{Bells, Mailbox, Swept};
@@ -38,12 +39,30 @@ pub(crate) struct Shares {
     open: Mutex<BTreeMap<TopicFilter, Open>>,
     /// Kafka is asked for one new group at a time.
     opening: tokio::sync::Mutex<()>,
+    /// Of groups that are open, and of those that the node is just leaving.
+    room: Arc<Semaphore>,
     by_assignment: Arc<RwLock<HashMap<u32, Arc<Share>>>>,
 }
 
 struct Open {
     share: Arc<Share>,
-    member: Member,
+    leaving: Leaving,
+}
+
+/// A group that the node has to leave, now or one day.
+pub(crate) struct Leaving {
+    /// `None` for a filter that no record can match.
+    member: Option<Member>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Leaving {
+    /// Commits what is finished and says goodbye. Blocks.
+    pub(crate) fn finish(self) {
+        if let Some(member) = self.member {
+            member.leave();
+        }
+    }
 }
 
 /// One group: a name and a filter.
@@ -85,6 +104,7 @@ impl Shares {
             fetched,
             open: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
+            room: Arc::new(Semaphore::new(groups_max)),
             by_assignment: Arc::default(),
         }
     }
@@ -93,8 +113,8 @@ impl Shares {
         self.open.lock().len()
     }
 
-    /// A member comes. When this returns, the group has a place in the
-    /// log, so that everything that Kafka acknowledges from now on comes to some member.
+    /// A member comes. When this returns, the group has a place in the log, so that everything that Kafka acknowledges
+    /// from now on comes to some member.
     pub(crate) async fn join(
         &self,
         filter: &TopicFilter,
@@ -103,14 +123,19 @@ impl Shares {
         id: ConnectionId,
         member: Subscriber,
     ) -> Result<Arc<Share>, ReasonCode> {
+        if let Some(known) = self.join_open(filter, id, &member) {
+            return Ok(known);
+        }
         let _one_at_a_time = self.opening.lock().await;
-        if let Some(known) = self.open.lock().get(filter) {
-            known.share.join(id, member);
-            return Ok(Arc::clone(&known.share));
+        if let Some(known) = self.join_open(filter, id, &member) {
+            return Ok(known);
         }
         if self.len() >= self.groups_max {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
+        // One that the node is leaving may still have the place; not for long.
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let room = room.map_err(|_| ReasonCode::SERVER_UNAVAILABLE)?;
         let share = Arc::new(Share {
             filter: filter.clone(),
             held: Arc::default(),
@@ -118,34 +143,62 @@ impl Shares {
             is_full: AtomicBool::new(false),
         });
         share.join(id, member);
-        let group = kafka::Group {
-            id: group_id(&self.nodes, filter),
-            kafka_topics: kafka_topics.iter().map(ToString::to_string).collect(),
-            session_timeout: SESSION_TIMEOUT,
-            ahead_bytes: AHEAD_BYTES,
+        let mut leaving = Leaving {
+            member: None,
+            _room: room,
         };
-        let receiver = Receiver {
-            share: Arc::clone(&share),
-            egress: Arc::clone(egress),
-            by_assignment: Arc::clone(&self.by_assignment),
-        };
-        let held = Arc::clone(&share.held);
-        let member = Member::join(&self.kafka, group, held, receiver, &self.fetched)
-            .await
-            .map_err(|error| {
-                tracing::warn!(%error, "can't join a consumer group");
-                ReasonCode::UNSPECIFIED_ERROR
-            })?;
+        if !kafka_topics.is_empty() {
+            leaving.member = Some(self.start(&share, kafka_topics, egress).await?);
+        }
         let open = Open {
             share: Arc::clone(&share),
-            member,
+            leaving,
         };
         self.open.lock().insert(filter.clone(), open);
         Ok(share)
     }
 
+    fn join_open(
+        &self,
+        filter: &TopicFilter,
+        id: ConnectionId,
+        member: &Subscriber,
+    ) -> Option<Arc<Share>> {
+        let open = self.open.lock();
+        let share = &open.get(filter)?.share;
+        share.join(id, member.clone());
+        Some(Arc::clone(share))
+    }
+
+    /// Starts to read for a group.
+    async fn start(
+        &self,
+        share: &Arc<Share>,
+        kafka_topics: &[&str],
+        egress: &Arc<Egress>,
+    ) -> Result<Member, ReasonCode> {
+        let group = kafka::Group {
+            id: group_id(&self.nodes, &share.filter),
+            kafka_topics: kafka_topics.iter().map(ToString::to_string).collect(),
+            session_timeout: SESSION_TIMEOUT,
+            ahead_bytes: AHEAD_BYTES,
+        };
+        let receiver = Receiver {
+            share: Arc::clone(share),
+            egress: Arc::clone(egress),
+            by_assignment: Arc::clone(&self.by_assignment),
+        };
+        let held = Arc::clone(&share.held);
+        Member::join(&self.kafka, group, held, receiver, &self.fetched)
+            .await
+            .map_err(|error| {
+                tracing::warn!(%error, "can't join a consumer group");
+                ReasonCode::UNSPECIFIED_ERROR
+            })
+    }
+
     /// A member goes. When it was the last one here, the node has to leave the group in Kafka.
-    pub(crate) fn leave(&self, share: &Share, id: ConnectionId) -> Option<Member> {
+    pub(crate) fn leave(&self, share: &Share, id: ConnectionId) -> Option<Leaving> {
         let mut open = self.open.lock();
         let is_last = {
             let mut inner = share.inner.lock();
@@ -158,7 +211,7 @@ impl Shares {
         (is_last && is_open)
             .then(|| open.remove(&share.filter))
             .flatten()
-            .map(|open| open.member)
+            .map(|open| open.leaving)
     }
 
     /// A message of the node's own, which is in no log: for members of this node.

@@ -343,9 +343,9 @@ impl Connection {
         };
         match &made.share {
             Some(share) => {
-                if let Some(member) = self.node.shares.leave(share, client.id) {
-                    // It commits what is finished and says goodbye; the client need not wait for that, the node does.
-                    self.tasks.spawn_blocking(move || member.leave());
+                if let Some(leaving) = self.node.shares.leave(share, client.id) {
+                    // The client need not wait for that, the node does when it is taken down.
+                    self.tasks.spawn_blocking(move || leaving.finish());
                 }
             }
             None => {

@@ -5,12 +5,13 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mqtt::packet::{Ack, Disconnect, Publish, Unsubscribe};
 use mqtt::properties::Properties;
 use mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
 use support::{Client, Kafka, PATIENCE, TestBroker, id, persistent, publish, subscription, text};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 const FILTER: &str = "$share/g/s/+";
 
@@ -37,7 +38,7 @@ async fn join(client: &mut Client, qos: QoS) {
 struct Group {
     tell: mpsc::Sender<(usize, String)>,
     told: mpsc::Receiver<(usize, String)>,
-    readers: Vec<tokio::task::JoinHandle<()>>,
+    readers: Vec<(tokio::task::JoinHandle<()>, Arc<Notify>)>,
     got: BTreeMap<String, usize>,
 }
 
@@ -55,24 +56,33 @@ impl Group {
     /// A member that acknowledges what it gets. Returns its number.
     fn reads(&mut self, mut client: Client) -> usize {
         let (tell, number) = (self.tell.clone(), self.readers.len());
-        self.readers.push(tokio::spawn(async move {
-            while let Some(packet) = client.next_ever().await {
+        let bye = Arc::new(Notify::new());
+        let shall_leave = Arc::clone(&bye);
+        let reader = tokio::spawn(async move {
+            loop {
+                let next = tokio::select! {
+                    next = client.next_ever() => next,
+                    () = shall_leave.notified() => return leave(client).await,
+                };
+                let Some(packet) = next else {
+                    return;
+                };
                 if let Some(payload) = answer(&mut client, packet).await
                     && tell.send((number, payload)).await.is_err()
                 {
                     return;
                 }
             }
-        }));
+        });
+        self.readers.push((reader, bye));
         number
     }
 
-    /// A member goes, when it has acknowledged what it got.
+    /// A member that has nothing left to acknowledge says goodbye; its node has heard that when this returns.
     async fn leaves(&mut self, number: usize) {
-        self.readers[number].abort();
-        while !self.readers[number].is_finished() {
-            tokio::task::yield_now().await;
-        }
+        let (reader, bye) = &mut self.readers[number];
+        bye.notify_one();
+        reader.await.unwrap();
     }
 
     /// Waits until so many different messages have come; none may come twice.
@@ -99,7 +109,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        for reader in &self.readers {
+        for (reader, _) in &self.readers {
             reader.abort();
         }
     }

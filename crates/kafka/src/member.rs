@@ -28,6 +28,8 @@ use crate::quiet::{Quiet, STATISTICS};
 use crate::window::Window;
 use crate::{Error, Fetched, Record, Settings, admin};
 
+/// How often the group's coordinator is asked whether partitions move: that is how long a new member waits for its own.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often what was finished is committed: what was finished since comes again after a crash.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a partition that goes to another member waits for what is on its way here, so that it does not come twice. A
@@ -168,7 +170,8 @@ impl Member {
         fetched: &Fetched,
     ) -> Result<Self, Error> {
         let session_timeout_ms = group.session_timeout.as_millis().to_string();
-        let heartbeat_ms = (group.session_timeout.as_millis() / 3).to_string();
+        let heartbeat = HEARTBEAT.min(group.session_timeout / 3);
+        let heartbeat_ms = heartbeat.as_millis().to_string();
         let ahead_kbytes = group.ahead_bytes.div_ceil(1024).max(1).to_string();
         let config = settings.client(&[
             STATISTICS,

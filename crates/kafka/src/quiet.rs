@@ -13,10 +13,12 @@ use rdkafka::statistics::Statistics;
 #[derive(Default)]
 pub(crate) struct Quiet {
     fetched: Option<Fetched>,
+    /// What this client has added to `fetched`.
+    added: AtomicU64,
 }
 
-/// Bytes of records that a reader has fetched from Kafka, framing included; librdkafka says so once a second. Cheap to
-/// clone.
+/// Bytes of records that one reader or several have fetched from Kafka, framing included; librdkafka says so once a second.
+/// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched(Arc<AtomicU64>);
 
@@ -35,6 +37,7 @@ impl Quiet {
     pub(crate) fn counting(fetched: &Fetched) -> Self {
         Self {
             fetched: Some(fetched.clone()),
+            added: AtomicU64::new(0),
         }
     }
 }
@@ -51,7 +54,10 @@ impl ClientContext for Quiet {
     fn stats(&self, statistics: Statistics) {
         if let Some(fetched) = &self.fetched {
             let bytes = u64::try_from(statistics.rxmsg_bytes).unwrap_or(0);
-            fetched.0.store(bytes, Ordering::Relaxed);
+            let before = self.added.swap(bytes, Ordering::Relaxed);
+            fetched
+                .0
+                .fetch_add(bytes.saturating_sub(before), Ordering::Relaxed);
         }
     }
 }
