@@ -20,7 +20,13 @@ const RULES: &str =
     "[[topic]]\nmqtt = \"s/{key}\"\nkafka = \"{prefix}s\"\nkey = \"{key}\"\npartitions = 12\n";
 
 async fn node(kafka: &Kafka, more: &[&str]) -> TestBroker {
-    TestBroker::start_with(kafka, RULES, more).await
+    // Each node has a name of its own.
+    let name = format!("--node-name=node-{:08x}", rand::random::<u32>());
+    let flags: Vec<&str> = [name.as_str()]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    TestBroker::start_with(kafka, RULES, &flags).await
 }
 
 async fn member(node: &TestBroker, name: &str, qos: QoS) -> Client {

@@ -38,17 +38,25 @@ async fn run(brokers: usize, kinds: Vec<FaultKind>) -> Option<Report> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_of_one_broker_and_of_kafka_lose_nothing_at_qos_1() {
-    if let Some(report) = run(1, FaultKind::all()).await {
-        let tally = report.tallies[1];
-        assert_eq!((tally.lost, tally.reordered), (0, 0));
+async fn faults_of_three_brokers_break_no_promise() {
+    let of_brokers = [
+        FaultKind::BrokerKill,
+        FaultKind::BrokerShortPause,
+        FaultKind::BrokerLongPause,
+        FaultKind::BrokerRestart,
+    ];
+    if let Some(report) = run(3, of_brokers.to_vec()).await {
+        assert_eq!(report.broken(), Vec::<String>::new());
     }
 }
 
+/// QoS 2 is not asserted here: a mark that Kafka writes twice, after one of its own nodes has crashed, may end the
+/// producer's next transaction in a part of its partitions (docs/mqtt-on-kafka.md, "What is not promised").
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "brokers do not take over each other's clients yet: docs/mqtt-on-kafka.md, \"Not yet\""]
-async fn faults_of_three_brokers_and_of_kafka_break_no_promise() {
+async fn faults_of_kafka_and_brokers_lose_nothing_at_qos_1_and_no_session() {
     if let Some(report) = run(3, FaultKind::all()).await {
-        assert_eq!(report.broken(), Vec::<String>::new());
+        let tally = report.tallies[1];
+        assert_eq!((tally.lost, tally.reordered), (0, 0));
+        assert_eq!(report.sessions_lost, 0);
     }
 }
