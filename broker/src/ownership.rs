@@ -112,6 +112,9 @@ struct Known {
 #[derive(Debug)]
 struct Node {
     name: Arc<str>,
+    /// A heartbeat of it was read. It writes the first one before its first claim, but to another partition: of a run
+    /// that is known by a claim alone, all heartbeats are still to come, and what is read before them is older.
+    has_said: bool,
     heard: Instant,
     /// Kafka's time of its last heartbeat, in milliseconds since the Unix epoch.
     heard_ms: i64,
@@ -264,6 +267,7 @@ impl Ownership {
         {
             let node = Node {
                 name: claim.node.into(),
+                has_said: false,
                 heard: now,
                 heard_ms: record.timestamp_ms,
                 beats: 0,
@@ -288,18 +292,18 @@ impl Ownership {
             .as_ref()
             .filter(|node| !node.is_dead)
             .map(|node| node.run);
-        let named: Vec<Run> = self
+        let named: Vec<(Run, bool)> = self
             .nodes
             .iter()
             .filter(|(_, node)| &*node.name == name)
-            .map(|(run, _)| *run)
+            .map(|(run, node)| (*run, node.has_said))
             .collect();
         let mut events = Vec::new();
-        for run in named {
+        for (run, has_said) in named {
             let is_meant = match &written {
-                // A certificate names the run it is about; a heartbeat ends all other runs of its node.
+                // A certificate names the run it is about; a heartbeat ends all earlier runs of its node.
                 Some(node) if node.is_dead => node.run == run,
-                _ => lives != Some(run),
+                _ => has_said && lives != Some(run),
             };
             if !is_meant {
                 continue;
@@ -322,6 +326,7 @@ impl Ownership {
         if !self.declared.contains_key(&run) && !self.dead.contains(&run) {
             let node = Node {
                 name: name.into(),
+                has_said: true,
                 heard: now,
                 heard_ms: record.timestamp_ms,
                 beats: 0,
