@@ -102,6 +102,8 @@ struct Claimed {
 struct Known {
     /// Those that are not released, by epoch.
     claims: BTreeMap<Epoch, Claimed>,
+    /// The claim that the newest record is about.
+    last: Epoch,
     stored: Option<Stored>,
     /// The epoch of the newest state that was seen, also of one that is gone.
     newest: Epoch,
@@ -254,6 +256,7 @@ impl Ownership {
                 epoch
             }
         };
+        known.last = epoch;
         let mut events = vec![Event::Changed(Arc::clone(&name))];
         if let Some(newest) = known.newest_claim()
             && newest != epoch
@@ -366,15 +369,18 @@ impl Ownership {
         self.dead.insert(run);
         let mut over = Vec::new();
         for (client_id, known) in &mut self.clients {
+            let newest = known.newest;
             known.claims.retain(|epoch, of| {
                 if of.run == run {
                     over.push((Arc::clone(client_id), *epoch));
+                    // Not of an earlier owner, whose claim is still there though it has let go, nor of one that has
+                    // waited in vain.
+                    if *epoch == newest {
+                        known.lost_ms = Some(node.heard_ms);
+                    }
                 }
                 of.run != run
             });
-            if over.last().is_some_and(|(last, _)| last == client_id) {
-                known.lost_ms = Some(node.heard_ms);
-            }
         }
         for (client_id, _) in &over {
             self.forget_if_empty(client_id);
@@ -420,6 +426,13 @@ impl Ownership {
             (true, false) => Standing::Lost,
             (false, false) => Standing::Waits,
         }
+    }
+
+    /// Whether something else has come behind a claim, which is the newest: see [`Event::Buried`]. To be asked by an owner
+    /// that learns the epoch of its claim after that was observed.
+    pub(crate) fn is_buried(&self, client_id: &str, epoch: Epoch) -> bool {
+        let known = self.clients.get(client_id);
+        known.is_some_and(|known| known.newest_claim() == Some(epoch) && known.last != epoch)
     }
 
     /// A claim is released.
@@ -551,3 +564,6 @@ mod hex {
         u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;
