@@ -129,7 +129,8 @@ impl Connection {
             Some(session) if resumes(&session) => (Some(session), None),
             other => (None, other),
         };
-        let old_will = self.old_will(resumed.as_ref().or(ended.as_ref()), resumed.is_some());
+        let old = resumed.as_ref().or(ended.as_ref());
+        let old_will = self.old_will(old, resumed.is_some(), claim.lost_ms());
         let mut client = Client::new(node.new_id(), identity, claim);
         let mut accepted = Accepted {
             assigned_client_id: connect
@@ -194,12 +195,18 @@ impl Connection {
     }
 
     /// The will of an earlier connection that is still to be published: not any more when its session goes on in time
-    /// [MQTT-3.1.3-9], at once when that has ended, or the will had no delay and its node died with it.
-    fn old_will(&self, old: Option<&SessionRecord>, goes_on: bool) -> Vec<NewRecord> {
+    /// [MQTT-3.1.3-9], at once when that has ended, or nobody has published it when its time was. `lost_ms`: when the node
+    /// was heard last, if it died with the connection.
+    fn old_will(
+        &self,
+        old: Option<&SessionRecord>,
+        goes_on: bool,
+        lost_ms: Option<u64>,
+    ) -> Vec<NewRecord> {
         let Some(will) = old.and_then(|session| session.will.as_ref()) else {
             return Vec::new();
         };
-        if goes_on && will.delay_s > 0 {
+        if goes_on && !will.is_due(lost_ms, now_ms()) {
             return Vec::new();
         }
         match will.publish() {

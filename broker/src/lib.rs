@@ -46,6 +46,8 @@ mod rules;
 mod session_record;
 mod sessions;
 mod share;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod subscribing;
 mod subscriptions;

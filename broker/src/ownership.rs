@@ -102,6 +102,8 @@ struct Claimed {
 struct Known {
     /// Those that are not released, by epoch.
     claims: BTreeMap<Epoch, Claimed>,
+    /// The claim that the newest record is about.
+    last: Epoch,
     stored: Option<Stored>,
     /// The epoch of the newest state that was seen, also of one that is gone.
     newest: Epoch,
@@ -112,6 +114,9 @@ struct Known {
 #[derive(Debug)]
 struct Node {
     name: Arc<str>,
+    /// A heartbeat of it was read. It writes the first one before its first claim, but to another partition: of a run
+    /// that is known by a claim alone, all heartbeats are still to come, and what is read before them is older.
+    has_said: bool,
     heard: Instant,
     /// Kafka's time of its last heartbeat, in milliseconds since the Unix epoch.
     heard_ms: i64,
@@ -251,6 +256,7 @@ impl Ownership {
                 epoch
             }
         };
+        known.last = epoch;
         let mut events = vec![Event::Changed(Arc::clone(&name))];
         if let Some(newest) = known.newest_claim()
             && newest != epoch
@@ -264,6 +270,7 @@ impl Ownership {
         {
             let node = Node {
                 name: claim.node.into(),
+                has_said: false,
                 heard: now,
                 heard_ms: record.timestamp_ms,
                 beats: 0,
@@ -288,18 +295,18 @@ impl Ownership {
             .as_ref()
             .filter(|node| !node.is_dead)
             .map(|node| node.run);
-        let named: Vec<Run> = self
+        let named: Vec<(Run, bool)> = self
             .nodes
             .iter()
             .filter(|(_, node)| &*node.name == name)
-            .map(|(run, _)| *run)
+            .map(|(run, node)| (*run, node.has_said))
             .collect();
         let mut events = Vec::new();
-        for run in named {
+        for (run, has_said) in named {
             let is_meant = match &written {
-                // A certificate names the run it is about; a heartbeat ends all other runs of its node.
+                // A certificate names the run it is about; a heartbeat ends all earlier runs of its node.
                 Some(node) if node.is_dead => node.run == run,
-                _ => lives != Some(run),
+                _ => has_said && lives != Some(run),
             };
             if !is_meant {
                 continue;
@@ -322,6 +329,7 @@ impl Ownership {
         if !self.declared.contains_key(&run) && !self.dead.contains(&run) {
             let node = Node {
                 name: name.into(),
+                has_said: true,
                 heard: now,
                 heard_ms: record.timestamp_ms,
                 beats: 0,
@@ -361,15 +369,18 @@ impl Ownership {
         self.dead.insert(run);
         let mut over = Vec::new();
         for (client_id, known) in &mut self.clients {
+            let newest = known.newest;
             known.claims.retain(|epoch, of| {
                 if of.run == run {
                     over.push((Arc::clone(client_id), *epoch));
+                    // Not of an earlier owner, whose claim is still there though it has let go, nor of one that has
+                    // waited in vain.
+                    if *epoch == newest {
+                        known.lost_ms = Some(node.heard_ms);
+                    }
                 }
                 of.run != run
             });
-            if over.last().is_some_and(|(last, _)| last == client_id) {
-                known.lost_ms = Some(node.heard_ms);
-            }
         }
         for (client_id, _) in &over {
             self.forget_if_empty(client_id);
@@ -415,6 +426,13 @@ impl Ownership {
             (true, false) => Standing::Lost,
             (false, false) => Standing::Waits,
         }
+    }
+
+    /// Whether something else has come behind a claim, which is the newest: see [`Event::Buried`]. To be asked by an owner
+    /// that learns the epoch of its claim after that was observed.
+    pub(crate) fn is_buried(&self, client_id: &str, epoch: Epoch) -> bool {
+        let known = self.clients.get(client_id);
+        known.is_some_and(|known| known.newest_claim() == Some(epoch) && known.last != epoch)
     }
 
     /// A claim is released.
@@ -546,3 +564,6 @@ mod hex {
         u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,6 +149,16 @@ impl SavedSubscription {
 }
 
 impl SavedWill {
+    /// Whether it is to be published though its client is back: nobody has done so when its time was. `lost_ms`: when the
+    /// connection was lost, as far as that is not stored.
+    pub(crate) fn is_due(&self, lost_ms: Option<u64>, now_ms: u64) -> bool {
+        let delay_ms = u64::from(self.delay_s) * 1000;
+        let due_ms = self
+            .due_ms
+            .or(lost_ms.map(|ms| ms.saturating_add(delay_ms)));
+        delay_ms == 0 || due_ms.is_some_and(|due_ms| due_ms <= now_ms)
+    }
+
     pub(crate) fn new(will: &Will) -> Self {
         let delay_s = will.properties.will_delay_s.unwrap_or(0);
         let mut publish = will.clone().into_publish();

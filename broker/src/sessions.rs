@@ -50,6 +50,10 @@ struct Owner {
     /// `None`: the node itself.
     mailbox: Option<Arc<Mailbox>>,
     news: Arc<Notify>,
+    /// States that are on their way to Kafka.
+    storing: usize,
+    /// Whoever had it is gone.
+    is_left: bool,
 }
 
 pub(crate) struct Sessions {
@@ -67,7 +71,6 @@ pub(crate) struct Claim {
     /// `None`: nobody else can know the client identifier, so nobody was asked.
     epoch: Option<Epoch>,
     news: Arc<Notify>,
-    is_released: bool,
 }
 
 /// What becomes of a session's record when its owner lets go.
@@ -197,6 +200,41 @@ impl Directory {
             headers: &[],
         };
         self.producer.send(&record, on_delivery)
+    }
+
+    /// An owner knows where its claim is; what has come behind that meanwhile was nobody's.
+    fn note_epoch(&self, client_id: &Arc<str>, epoch: Epoch) {
+        let mut table = self.table.lock();
+        if let Some(owner) = table.owners.get_mut(client_id) {
+            owner.epoch = Some(epoch);
+        }
+        let owner = table.owners.get(client_id);
+        if let Some(owner) = owner.filter(|_| table.ownership.is_buried(client_id, epoch))
+            && self.send_claim(&table, client_id, owner, None).is_err()
+        {
+            tracing::debug!("no room for a claim that was buried");
+        }
+    }
+
+    /// An owner is gone, or something that it stored is answered. It lets go when both are true of all, so that no state
+    /// of it comes behind its release.
+    fn let_go_if_over(&self, table: &mut Table, client_id: &Arc<str>, attempt: u64) {
+        let is_over =
+            |owner: &&Owner| owner.attempt == attempt && owner.is_left && owner.storing == 0;
+        let Some(owner) = table.owners.get(client_id).filter(is_over) else {
+            return;
+        };
+        // What came due meanwhile was passed over, since the client was here. A node that has looked after it in vain
+        // waits its time.
+        let was_here = owner.mailbox.is_some();
+        table.owners.remove(client_id);
+        if was_here {
+            table.ownership.look_again(client_id);
+        }
+        // A claim that was given up is released when it is observed; one that was observed is released now.
+        self.changed(table, client_id);
+        self.due_changed.notify_one();
+        self.let_go.notify_waiters();
     }
 
     /// All that concerns a client identifier is in one partition.
@@ -342,6 +380,8 @@ impl Sessions {
                 epoch: None,
                 mailbox: mailbox.cloned(),
                 news: Arc::clone(&news),
+                storing: 0,
+                is_left: false,
             },
         );
         Some(Claim {
@@ -350,7 +390,6 @@ impl Sessions {
             attempt,
             epoch: None,
             news,
-            is_released: false,
         })
     }
 }
@@ -370,9 +409,7 @@ impl Claim {
         let directory = Arc::clone(&self.sessions.directory);
         let at = self.append().await?;
         self.epoch = Some(at.offset);
-        if let Some(owner) = directory.table.lock().owners.get_mut(&self.client_id) {
-            owner.epoch = self.epoch;
-        }
+        directory.note_epoch(&self.client_id, at.offset);
         loop {
             // Each change leaves a permit, so none between looking and waiting is missed.
             let standing = directory.with(|all| all.standing(&self.client_id, at.offset));
@@ -471,13 +508,8 @@ impl Claim {
     ///
     /// # Errors
     /// When Kafka refuses it.
-    pub(crate) async fn release(
-        mut self,
-        left: Left<'_>,
-        more: Vec<NewRecord>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn release(self, left: Left<'_>, more: Vec<NewRecord>) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
-        self.is_released = true;
         self.store_then(left, more, true, |result| {
             let _gone = answer.send(result);
         })
@@ -519,6 +551,7 @@ impl Claim {
         }
         let facts = session.map(|session| session.map(|s| (s.due_ms(), s.connected)));
         let client_id = Arc::clone(&self.client_id);
+        let storing = Storing::new(self);
         let note = move |result: Result<Vec<Position>, Error>| {
             let result = result.map(|positions| {
                 let mut table = directory.table.lock();
@@ -536,9 +569,42 @@ impl Claim {
                     table.ownership.release(&client_id, epoch);
                 }
             });
+            drop(storing);
             then(result);
         };
         self.sessions.ledger.store(records, Box::new(note)).await;
+    }
+}
+
+/// Counts a state that is on its way to Kafka, until that has answered or was never asked.
+struct Storing {
+    directory: Arc<Directory>,
+    client_id: Arc<str>,
+    attempt: u64,
+}
+
+impl Storing {
+    fn new(claim: &Claim) -> Self {
+        let directory = Arc::clone(&claim.sessions.directory);
+        if let Some(owner) = directory.table.lock().owners.get_mut(&claim.client_id) {
+            owner.storing += 1;
+        }
+        Self {
+            directory,
+            client_id: Arc::clone(&claim.client_id),
+            attempt: claim.attempt,
+        }
+    }
+}
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        let mut table = self.directory.table.lock();
+        if let Some(owner) = table.owners.get_mut(&self.client_id) {
+            owner.storing -= 1;
+        }
+        self.directory
+            .let_go_if_over(&mut table, &self.client_id, self.attempt);
     }
 }
 
@@ -546,20 +612,11 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let directory = &self.sessions.directory;
         let mut table = directory.table.lock();
-        let is_mine = |owner: &Owner| owner.attempt == self.attempt;
-        if table.owners.get(&self.client_id).is_some_and(is_mine) {
-            table.owners.remove(&self.client_id);
+        let owner = table.owners.get_mut(&self.client_id);
+        if let Some(owner) = owner.filter(|owner| owner.attempt == self.attempt) {
+            owner.is_left = true;
         }
-        // What came due meanwhile was passed over, since the session had an owner.
-        table.ownership.look_again(&self.client_id);
-        // An attempt that was given up leaves its claim to be released when it is observed; one that was observed is
-        // released now.
-        if !self.is_released {
-            directory.changed(&table, &self.client_id);
-        }
-        drop(table);
-        directory.due_changed.notify_one();
-        directory.let_go.notify_waiters();
+        directory.let_go_if_over(&mut table, &self.client_id, self.attempt);
     }
 }
 

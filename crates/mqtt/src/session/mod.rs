@@ -525,7 +525,8 @@ impl Session {
         self.state = State::Closed;
         // What waits for the state would come too late; the next connection finds it there.
         self.held.clear();
-        let will = self.will.take();
+        // It stays part of the state, which may be saved again before its end is: else it would be lost in between.
+        let will = self.will.clone();
         self.outputs.push_back(Output::Close { reason, will });
     }
 
