@@ -39,13 +39,11 @@ async fn run(brokers: usize, kinds: Vec<FaultKind>) -> Option<Report> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_three_brokers_break_no_promise() {
-    let of_brokers = [
-        FaultKind::BrokerKill,
-        FaultKind::BrokerShortPause,
-        FaultKind::BrokerLongPause,
-        FaultKind::BrokerRestart,
-    ];
-    if let Some(report) = run(3, of_brokers.to_vec()).await {
+    let of_brokers = FaultKind::all()
+        .into_iter()
+        .filter(|kind| kind.to_string().starts_with("broker"))
+        .collect();
+    if let Some(report) = run(3, of_brokers).await {
         assert_eq!(report.broken(), Vec::<String>::new());
     }
 }
@@ -55,8 +53,8 @@ async fn faults_of_three_brokers_break_no_promise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_kafka_and_brokers_lose_nothing_at_qos_1_and_no_session() {
     if let Some(report) = run(3, FaultKind::all()).await {
-        let tally = report.tallies[1];
-        assert_eq!((tally.lost, tally.reordered), (0, 0));
-        assert_eq!(report.sessions_lost, 0);
+        let mut broken = report.broken().to_vec();
+        broken.retain(|promise| !promise.contains("QoS 2"));
+        assert_eq!(broken, Vec::<String>::new());
     }
 }
