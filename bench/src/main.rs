@@ -75,6 +75,8 @@ enum What {
     CatchUp,
     /// The start of a node that has many retained messages
     Retained,
+    /// The sessions of a node that is killed, at another one
+    TakeOver,
     /// A server that only reads and acknowledges
     #[command(hide = true)]
     FloorServer {
@@ -87,7 +89,7 @@ enum What {
     FloorProducer(floor::Records),
 }
 
-const ALL: [What; 10] = [
+const ALL: [What; 11] = [
     What::Idle,
     What::Telemetry,
     What::SaturateQos1,
@@ -98,6 +100,7 @@ const ALL: [What; 10] = [
     What::Matching,
     What::CatchUp,
     What::Retained,
+    What::TakeOver,
 ];
 
 #[tokio::main]
@@ -174,6 +177,7 @@ async fn measure(what: &What, bench: &Bench) -> anyhow::Result<Vec<Row>> {
         What::Matching => matching::run(bench).await.context("matching"),
         What::CatchUp => catch_up::run(bench).await.context("catch-up"),
         What::Retained => retained::run(bench).await.context("retained"),
+        What::TakeOver => take_over::run(bench).await.context("take-over"),
         What::All | What::FloorServer { .. } | What::FloorProducer(_) => {
             unreachable!("these are no scenarios")
         }

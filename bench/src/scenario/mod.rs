@@ -9,6 +9,7 @@ pub(crate) mod latency;
 pub(crate) mod matching;
 pub(crate) mod retained;
 pub(crate) mod saturate;
+pub(crate) mod take_over;
 pub(crate) mod telemetry;
 
 use std::time::Duration;

@@ -1,0 +1,172 @@
+//! A node is killed that serves many persistent sessions: until all of them are served by another one, and whether each
+//! has got what was published meanwhile, once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use kafka::{Producer, ToSend};
+use mqtt::packet::Ack;
+use mqtt::{Packet, QoS, Version};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::Bench;
+use crate::client::{Client, Options, Stamp, payload};
+use crate::kafka_server::Kafka;
+use crate::report::Row;
+use crate::servers;
+
+const SCENARIO: &str = "take-over";
+/// Below half of the 20 000 descriptors that this machine gives a process.
+const SESSIONS: usize = 10_000;
+const PAYLOAD_BYTES: usize = 100;
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Clients that try to connect at the same time.
+const AT_ONCE: usize = 500;
+/// A client that is refused tries again after this.
+const RETRY: Duration = Duration::from_millis(200);
+/// Nothing for so long, and the rest never comes.
+const SILENCE: Duration = Duration::from_secs(60);
+
+const OPTIONS: Options = Options {
+    version: Version::V5,
+    clean_start: false,
+    keep_alive_s: 0,
+    session_expiry_s: 3600,
+};
+
+pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let kafka = Kafka::start(&bench.kafka).await?;
+    let first = servers::broker(&kafka).await?;
+    let second = servers::broker(&kafka).await?;
+    let sessions = bench.count(SESSIONS);
+    eprintln!("{SCENARIO}: {sessions} sessions at one of two nodes");
+    let subscribed = each(sessions, first.mqtt, |addr, at| async move {
+        let mut client = Client::connect(addr, &client_id(at), OPTIONS).await?;
+        client.subscribe(&topic(at), QoS::AtLeastOnce).await?;
+        Ok(client)
+    })
+    .await?;
+
+    eprintln!("{SCENARIO}: it is killed");
+    drop(first);
+    let killed = Instant::now();
+    drop(subscribed);
+    publish(&kafka, sessions, 0).await?;
+    let served = each(sessions, second.mqtt, come_back).await?;
+    let took = killed.elapsed();
+    // What came twice stands before the next one.
+    publish(&kafka, sessions, 1).await?;
+    let mut kept = 0;
+    for (at, (mut client, is_kept)) in served.into_iter().enumerate() {
+        kept += usize::from(is_kept);
+        next_is(&mut client, at, 1).await?;
+    }
+    ensure!(
+        kept == sessions,
+        "only {kept} of {sessions} sessions were there"
+    );
+    let what =
+        format!("until {sessions} sessions of a killed node have what they missed elsewhere");
+    Ok(vec![Row::new(SCENARIO, what, took.as_secs_f64(), "s").note(
+        format!("0 of {sessions} sessions and messages lost, 0 twice; 5 s of it until the node counts as dead"),
+    )])
+}
+
+fn client_id(at: usize) -> String {
+    format!("moves{at}")
+}
+
+fn topic(at: usize) -> String {
+    format!("moves/{at}")
+}
+
+/// Does something for each session, some of them at a time; the results are in their order.
+async fn each<T: Send + 'static, F>(
+    sessions: usize,
+    addr: SocketAddr,
+    work: fn(SocketAddr, usize) -> F,
+) -> anyhow::Result<Vec<T>>
+where
+    F: Future<Output = anyhow::Result<T>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for at in 0..sessions {
+        let places = Arc::clone(&places);
+        tasks.spawn(async move {
+            let _place = places.acquire().await?;
+            anyhow::Ok((at, work(addr, at).await?))
+        });
+    }
+    let mut done = Vec::with_capacity(sessions);
+    while let Some(result) = tasks.join_next().await {
+        done.push(result??);
+    }
+    done.sort_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Writes one record for each session, straight to Kafka.
+async fn publish(kafka: &Kafka, sessions: usize, sequence: u32) -> anyhow::Result<()> {
+    let producer = Producer::new(&kafka.settings(), QUEUE_BYTES)?;
+    let kafka_topic = kafka.topic("messages");
+    let mut value = payload(PAYLOAD_BYTES);
+    for at in 0..sessions {
+        let stamp = Stamp {
+            publisher: at as u32,
+            sequence,
+            sent_ns: 0,
+        };
+        stamp.write(&mut value);
+        let key = topic(at);
+        let record = ToSend {
+            kafka_topic: &kafka_topic,
+            partition: None,
+            key: Some(key.as_bytes()),
+            value: Some(&value),
+            headers: &[],
+        };
+        while producer.send(&record, None).is_err() {
+            producer.has_room().await;
+        }
+    }
+    Ok(producer.flush(SILENCE).await?)
+}
+
+/// Connects, as often as it takes, and gets what was missed; returns whether the session was there.
+async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<(Client, bool)> {
+    let deadline = Instant::now() + SILENCE;
+    let mut client = loop {
+        match Client::connect(addr, &client_id(at), OPTIONS).await {
+            Ok(client) => break client,
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    };
+    let is_kept = client.session_present;
+    if is_kept {
+        next_is(&mut client, at, 0).await?;
+    }
+    Ok((client, is_kept))
+}
+
+async fn next_is(client: &mut Client, at: usize, expected: u32) -> anyhow::Result<()> {
+    let packet = tokio::time::timeout(SILENCE, client.next())
+        .await
+        .with_context(|| format!("session {at} has waited for number {expected} in vain"))??;
+    let Some(Packet::Publish(publish)) = packet else {
+        bail!("session {at}: {packet:?} instead of a message");
+    };
+    let stamp = Stamp::read(&publish.payload).context("a payload of another form")?;
+    ensure!(
+        (stamp.publisher as usize, stamp.sequence) == (at, expected),
+        "session {at} got {stamp:?} instead of number {expected}"
+    );
+    let id = publish
+        .packet_id
+        .context("a QoS 1 message has an identifier")?;
+    client.send(&Packet::PubAck(Ack::success(id))).await
+}
