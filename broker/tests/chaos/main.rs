@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use chaos::{FaultKind, Options, Report};
 
+/// A run takes all of a small machine.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Runs where `TEST_KAFKA` asks for Apache Kafka and `TEST_KAFKA_CONTROL` is the program that starts three nodes of it.
 async fn run(brokers: usize, kinds: Vec<FaultKind>) -> Option<Report> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -16,6 +19,7 @@ async fn run(brokers: usize, kinds: Vec<FaultKind>) -> Option<Report> {
         );
         return None;
     };
+    let _turn = ONE_AT_A_TIME.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
         broker: PathBuf::from(env!("CARGO_BIN_EXE_broker")),

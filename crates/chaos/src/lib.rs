@@ -3,7 +3,7 @@
 //!
 //! In reading order:
 //!
-//! - [`run`]: a run from its beginning to its end
+//! - [`run()`]: a run from its beginning to its end
 //! - [`fault`]: which faults there are, and in which order they come
 //! - `keeper`: does harm to the processes of `broker_node` and `kafka_nodes`, and brings them back
 //! - `client`: a client on [`wire`], with the two halves of its session, [`outgoing`] and [`incoming`]

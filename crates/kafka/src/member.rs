@@ -149,7 +149,7 @@ impl Held {
     }
 }
 
-/// See the [module](self). Dropping it makes it leave the group, some time later; [`Self::leave`] waits for that.
+/// One node in a consumer group, on a thread of its own. Dropping it makes it leave the group, some time later; [`Self::leave`] waits for that.
 pub struct Member {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
