@@ -195,6 +195,7 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
     // Said, and not answered yet.
     let mut said = None;
     let mut slept_at = Instant::now();
+    let mut looked_at = Instant::now();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -262,7 +263,11 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
                 });
             }
         }
-        due::look_after_left_behind(&node);
+        // What a node has left that died while it looked after the sessions of another.
+        if now.saturating_duration_since(looked_at) >= 2 * membership.lapse {
+            looked_at = now;
+            due::look_after_left_behind(&node);
+        }
     }
 }
 

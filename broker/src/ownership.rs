@@ -318,6 +318,18 @@ impl Ownership {
                 events.push(Event::Declared(run));
             }
         }
+        // One that died before this node came: its claims may still be there.
+        if let Some(dead) = written.filter(|node| node.is_dead && !self.knows(node.run)) {
+            let node = Node {
+                name: name.into(),
+                has_said: true,
+                heard: now,
+                heard_ms: record.timestamp_ms,
+                beats: 0,
+            };
+            self.declared.insert(dead.run, node);
+            events.push(Event::Declared(dead.run));
+        }
         let Some(run) = lives else {
             return Ok(events);
         };

@@ -41,8 +41,16 @@ async fn come(addr: std::net::SocketAddr, connect: Connect) -> (Client, bool) {
 /// [MQTT-3.1.4-3] over nodes: the one that comes last has the session, with what was in flight; the other is told.
 #[tokio::test]
 async fn a_client_that_comes_to_another_node_takes_its_session_along() {
+    for transactions in ["--kafka-transactions=true", "--kafka-transactions=false"] {
+        takes_its_session_along(transactions).await;
+    }
+}
+
+async fn takes_its_session_along(transactions: &str) {
     let kafka = Kafka::start().await;
-    let (a, b) = (node(&kafka, "a").await, node(&kafka, "b").await);
+    let [a, b] = ["--node-name=a", "--node-name=b"].map(|name| [name, transactions]);
+    let a = TestBroker::start_with(&kafka, "", &a).await;
+    let b = TestBroker::start_with(&kafka, "", &b).await;
     let (at_a, at_b) = (a.broker.mqtt_addr(), b.broker.mqtt_addr());
     let (mut old, present) = come(at_a, persistent(Version::V5, "c")).await;
     assert!(!present);

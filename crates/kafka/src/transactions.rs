@@ -62,9 +62,11 @@ impl Transactions {
     /// # Errors
     /// See [`Failed`].
     pub fn commit(&mut self, records: &[ToSend<'_>]) -> Result<Vec<Position>, Failed> {
-        self.producer
-            .begin_transaction()
-            .map_err(|error| self.failed(error))?;
+        if let Err(error) = self.producer.begin_transaction() {
+            // It is not where it should be; if it can't be brought there, a new producer is needed.
+            self.abort()?;
+            return Err(Failed::Again(error.into()));
+        }
         let answers: Arc<Answers> = Arc::new(Answers {
             left: Mutex::new(records.len()),
             all: records.iter().map(|_| Mutex::new(None)).collect(),
@@ -112,14 +114,6 @@ impl Transactions {
                 }
                 Err(error) => return Err(Failed::Fenced(error.into())),
             }
-        }
-    }
-
-    fn failed(&self, error: KafkaError) -> Failed {
-        let is_fatal = self.producer.client().fatal_error().is_some();
-        match is_fatal {
-            true => Failed::Fenced(error.into()),
-            false => Failed::Again(error.into()),
         }
     }
 }
