@@ -4,6 +4,7 @@ mod client;
 mod floor;
 mod kafka_server;
 mod load;
+mod persistent;
 mod process;
 mod report;
 mod scenario;

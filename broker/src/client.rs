@@ -3,19 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use mqtt::PacketId;
-use mqtt::QoS;
 use mqtt::TopicFilter;
 use mqtt::packet::{Subscription, Will};
-use mqtt::session::{Delivery, InFlight, Origin, Session, Step, Token};
+use mqtt::session::{Delivery, InFlight, Session, Step, Token};
 
 use crate::auth::Identity;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::replay::Replay;
-use crate::session_record::{
-    SavedInFlight, SavedStep, SavedSubscription, SavedWill, SessionRecord,
-};
+use crate::session_record::{SavedInFlight, SavedSubscription, SavedWill, SessionRecord};
 use crate::sessions::{Claim, now_ms};
 use crate::share::Share;
 use crate::subscriptions::ConnectionId;
@@ -140,40 +136,21 @@ fn save_in_flight(node: &Node, known: &InFlight) -> Option<SavedInFlight> {
     }
     let origin = known.origin?;
     let (kafka_topic, partition) = node.logs.name(origin.log);
-    Some(SavedInFlight {
-        packet_id: known.packet_id.get(),
-        step: match known.step {
-            Step::Ack => SavedStep::Ack,
-            Step::Rec => SavedStep::Rec,
-            Step::Comp => SavedStep::Comp,
-        },
-        qos: known.qos as u8,
-        retain: known.retain,
-        subscription_ids: known.subscription_ids.clone(),
-        kafka_topic: kafka_topic.to_string(),
+    Some(SavedInFlight::new(
+        known,
+        kafka_topic,
         partition,
-        offset: origin.offset,
-    })
+        origin.offset,
+    ))
 }
 
 /// The way back of `save_in_flight`; `None` for a Kafka topic that no rule names any more.
 pub(crate) fn load_in_flight(node: &Node, saved: &SavedInFlight) -> Option<InFlight> {
-    Some(InFlight {
-        packet_id: PacketId::try_from(saved.packet_id).ok()?,
-        origin: Some(Origin {
-            log: node.logs.number(&saved.kafka_topic, saved.partition)?,
-            offset: saved.offset,
-        }),
-        qos: QoS::try_from(saved.qos).ok()?,
-        retain: saved.retain,
-        subscription_ids: saved.subscription_ids.clone(),
-        step: match saved.step {
-            SavedStep::Ack => Step::Ack,
-            SavedStep::Rec => Step::Rec,
-            SavedStep::Comp => Step::Comp,
-        },
-        share: 0,
-    })
+    let log = node.logs.number(&saved.kafka_topic, saved.partition)?;
+    saved
+        .in_flight(log)
+        .inspect_err(|error| tracing::error!(%error, "a stored message on its way is not valid"))
+        .ok()
 }
 
 impl Made {

@@ -47,11 +47,29 @@ struct Together {
     records: Vec<NewRecord>,
 }
 
-/// What is known when Kafka has the state that is on its way.
-#[derive(Default)]
-struct Saving {
-    revision: u64,
-    tokens: Vec<Token>,
+/// A state that is on its way to Kafka, with the QoS 2 messages that are stored together with it.
+pub(crate) struct Saving {
+    pub(crate) revision: u64,
+    pub(crate) tokens: Vec<Token>,
+}
+
+impl Saving {
+    /// Kafka has answered.
+    pub(crate) fn answered(self, session: &mut Session, result: Result<(), ReasonCode>) {
+        // A message that Kafka does not take is its publisher's loss; a state that it does not take is ours.
+        let ends_session = result.is_err() && (self.revision > 0 || self.tokens.is_empty());
+        for token in self.tokens {
+            match result {
+                Ok(()) => session.handle_stored(token),
+                Err(reason) => session.handle_appended(token, Err(reason)),
+            }
+        }
+        if result.is_ok() {
+            session.handle_saved(self.revision);
+        } else if ends_session {
+            session.close(ReasonCode::UNSPECIFIED_ERROR);
+        }
+    }
 }
 
 pub(crate) struct Connection {
@@ -76,9 +94,8 @@ pub(crate) struct Connection {
     /// QoS 2 messages that will be stored with the session's state.
     together: Vec<Together>,
     together_bytes: usize,
-    /// The session's state is on its way to Kafka.
-    pub(crate) is_saving: bool,
-    saving: Box<Saving>,
+    /// Boxed, as most sessions save seldom.
+    saving: Option<Box<Saving>>,
     pub(crate) last_saved: Instant,
     /// The time of this turn.
     pub(crate) now: Instant,
@@ -107,8 +124,7 @@ impl Connection {
             paused: false,
             together: Vec::new(),
             together_bytes: 0,
-            is_saving: false,
-            saving: Box::default(),
+            saving: None,
             last_saved: now,
             now,
             sent_since_saved: 0,
@@ -171,8 +187,10 @@ impl Connection {
         for (token, result) in appended {
             self.session.handle_appended(token, result);
         }
-        if let Some(result) = saved {
-            self.handle_saved(result);
+        if let Some(result) = saved
+            && let Some(saving) = self.saving.take()
+        {
+            saving.answered(&mut self.session, result);
         }
         if let Some(result) = retained_stored {
             self.go_on_after_retained(result);
@@ -307,27 +325,9 @@ impl Connection {
         }
     }
 
-    fn handle_saved(&mut self, result: Result<(), ReasonCode>) {
-        self.is_saving = false;
-        let Saving { revision, tokens } = std::mem::take(&mut *self.saving);
-        let is_state_alone = tokens.is_empty();
-        match result {
-            Ok(()) => {
-                for token in tokens {
-                    self.session.handle_stored(token);
-                }
-                self.session.handle_saved(revision);
-            }
-            Err(reason) => {
-                for token in tokens {
-                    self.session.handle_appended(token, Err(reason));
-                }
-                // A message that Kafka does not take is its publisher's loss; a state that it does not take is ours.
-                if revision > 0 || is_state_alone {
-                    self.session.close(ReasonCode::UNSPECIFIED_ERROR);
-                }
-            }
-        }
+    /// Whether the session's state is on its way to Kafka.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.saving.is_some()
     }
 
     fn append(&mut self, part: Part, token: Option<Token>, publish: Publish) {
@@ -422,7 +422,7 @@ impl Connection {
         let is_due = self.sent_since_saved >= CHECKPOINT_MESSAGES
             && self.session.session_expiry_s() > 0
             || self.checkpoint_due().is_some_and(|due| self.now >= due);
-        if !self.is_saving && (wanted.is_some() || is_due || !self.together.is_empty()) {
+        if !self.is_saving() && (wanted.is_some() || is_due || !self.together.is_empty()) {
             Box::pin(self.save_now(wanted)).await;
         }
     }
@@ -444,8 +444,7 @@ impl Connection {
             None,
         );
         let revision = wanted.unwrap_or(0);
-        *self.saving = Saving { revision, tokens };
-        self.is_saving = true;
+        self.saving = Some(Box::new(Saving { revision, tokens }));
         self.last_saved = self.now;
         self.sent_since_saved = 0;
         let mailbox = Arc::clone(&self.mailbox);
@@ -513,7 +512,7 @@ impl Connection {
         }
         self.paused = !wants_input;
         let silence = wants_input.then(|| self.session.poll_timeout()).flatten();
-        let checkpoint = self.checkpoint_due().filter(|_| !self.is_saving);
+        let checkpoint = self.checkpoint_due().filter(|_| !self.is_saving());
         let deadline = [silence, checkpoint, self.identity_expires()]
             .into_iter()
             .flatten()

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use service::Shutdown;
+use tokio::sync::Semaphore;
 
 use crate::node::Node;
 use crate::sessions::{Claim, Left, now_ms};
 
-/// How long to wait before something that Kafka refused is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-/// Sessions that are looked at together after a node's death.
-const LEFT_BEHIND_AT_ONCE: usize = 256;
+/// Sessions that are looked after at the same time: each waits for Kafka, and many may be due together.
+const AT_ONCE: usize = 256;
 
 /// Does what is due, when it is, until `shutdown`.
 pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         let directory = &node.sessions.directory;
         let first = directory.with(|all| all.first_due().cloned());
@@ -41,19 +41,28 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
         if !is_mine {
             continue;
         }
-        let result = match node.sessions.claim_idle(&due.1).await {
-            // The client is here again, or another node is at it.
-            Ok(None) => continue,
-            Ok(Some(claim)) => look_after(&node, claim).await,
-            Err(error) => Err(error.into()),
+        let place = tokio::select! {
+            () = shutdown.cancelled() => return,
+            place = Arc::clone(&places).acquire_owned() => place,
         };
-        if let Err(error) = result {
-            tracing::warn!(%error, client_id = %due.1, "can't look after a session");
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(RETRY) => {}
-            }
-        }
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            let _place = place;
+            see_to(&node, &due.1).await;
+        });
+    }
+}
+
+/// Claims a session that nobody owns, and looks after it. What fails is due again later.
+async fn see_to(node: &Arc<Node>, client_id: &str) {
+    let result = match node.sessions.claim_idle(client_id).await {
+        // The client is here again, or another node is at it.
+        Ok(None) => Ok(()),
+        Ok(Some(claim)) => look_after(node, claim).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = result {
+        tracing::warn!(%error, client_id, "can't look after a session");
     }
 }
 
@@ -105,19 +114,9 @@ pub(crate) fn look_after_left_behind(node: &Arc<Node>) {
     let node = Arc::clone(node);
     tokio::spawn(async move {
         stream::iter(left_behind)
-            .for_each_concurrent(LEFT_BEHIND_AT_ONCE, |client_id| {
+            .for_each_concurrent(AT_ONCE, |client_id| {
                 let node = Arc::clone(&node);
-                async move {
-                    let result = match node.sessions.claim_idle(&client_id).await {
-                        // Its client is here again, or another node is at it.
-                        Ok(None) => Ok(()),
-                        Ok(Some(claim)) => look_after(&node, claim).await,
-                        Err(error) => Err(error.into()),
-                    };
-                    if let Err(error) = result {
-                        tracing::warn!(%error, %client_id, "can't look after a session");
-                    }
-                }
+                async move { see_to(&node, &client_id).await }
             })
             .await;
     });

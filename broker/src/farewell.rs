@@ -41,7 +41,7 @@ impl Connection {
     async fn settle(&mut self) {
         self.fulfil().await;
         self.save().await;
-        while self.session.is_waiting() || self.stalled.is_some() || self.is_saving {
+        while self.session.is_waiting() || self.stalled.is_some() || self.is_saving() {
             self.mailbox.bell().await;
             self.take_events();
             self.fulfil().await;

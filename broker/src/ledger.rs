@@ -129,7 +129,8 @@ impl NewRecord {
         self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
     }
 
-    fn with<T>(&self, send: impl FnOnce(&ToSend<'_>) -> T) -> T {
+    /// Lends it to a producer.
+    pub(crate) fn with<T>(&self, send: impl FnOnce(&ToSend<'_>) -> T) -> T {
         let headers = self.lent_headers();
         send(&self.lent(&headers))
     }
@@ -141,7 +142,7 @@ impl NewRecord {
             .collect()
     }
 
-    fn lent<'a>(&'a self, headers: &'a [(&'a str, &'a [u8])]) -> ToSend<'a> {
+    pub(crate) fn lent<'a>(&'a self, headers: &'a [(&'a str, &'a [u8])]) -> ToSend<'a> {
         ToSend {
             kafka_topic: &self.kafka_topic,
             partition: self.partition,
@@ -197,13 +198,6 @@ async fn one_by_one(producer: &Producer, records: Vec<NewRecord>, then: Then) {
     }
 }
 
-fn ended() -> Error {
-    Error::Unreachable {
-        servers: "kafka".into(),
-        reason: "this node ends".into(),
-    }
-}
-
 impl Waiting {
     async fn push(&self, records: Vec<NewRecord>, then: Then) {
         let bytes = records.iter().map(NewRecord::bytes).sum();
@@ -228,7 +222,7 @@ impl Waiting {
                 }
             };
             if let Some(entry) = refused {
-                return (entry.then)(Err(ended()));
+                return (entry.then)(Err(Error::Ended));
             }
             room.await;
         }
@@ -343,6 +337,6 @@ fn give_up(waiting: &Waiting, group: Vec<Entry>) {
     };
     waiting.room.notify_waiters();
     for entry in group.into_iter().chain(rest) {
-        (entry.then)(Err(ended()));
+        (entry.then)(Err(Error::Ended));
     }
 }

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use kafka::{Error, Position, Producer, ToSend, Transactions};
+use kafka::{Error, Position, ToSend, Transactions};
 use mqtt::ReasonCode;
 use parking_lot::Mutex;
 use service::Shutdown;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::due;
@@ -33,7 +33,6 @@ pub(crate) struct Membership {
     pub(crate) lapse: Duration,
     /// How long Kafka lets a transaction be open, and may take to end one.
     pub(crate) transaction_timeout: Duration,
-    pub(crate) has_transactions: bool,
     pub(crate) pulse: Pulse,
 }
 
@@ -45,7 +44,6 @@ impl Membership {
             lapse,
             // Longer than Kafka takes to elect a leader; a node's death ends its transactions earlier.
             transaction_timeout: Duration::from_secs(15),
-            has_transactions: config.kafka_transactions,
             pulse: Pulse::new(lapse),
         }
     }
@@ -107,59 +105,32 @@ pub(crate) fn transactional_id(session_topic: &str, node: &str, run: Run) -> Str
     format!("convoy-{session_topic}-{node}-{run:016x}")
 }
 
-/// Says that this node lives; returns when Kafka has it.
+/// Says of a node, this or another one, that it lives, is dead, or has ended; returns when Kafka has it.
 pub(crate) async fn say(
     sessions: &Sessions,
     record: Option<&NodeRecord>,
     name: &str,
 ) -> Result<Position, Error> {
-    let directory = &sessions.directory;
     let value = record.map(|node| serde_json::to_vec(node).expect("numbers can be JSON"));
-    let key = format!("node/{name}");
-    append(
-        &directory.producer,
-        &directory.kafka_topic,
-        0,
-        &key,
-        value.as_deref(),
-    )
-    .await
+    append(sessions, 0, &format!("node/{name}"), value.as_deref()).await
 }
 
-/// Writes what is the same for all clients.
+/// Writes what concerns no client.
 async fn append(
-    producer: &Producer,
-    kafka_topic: &str,
+    sessions: &Sessions,
     partition: i32,
     key: &str,
     value: Option<&[u8]>,
 ) -> Result<Position, Error> {
-    let (answer, answered) = oneshot::channel();
-    let answer = Mutex::new(Some(answer));
-    let mut on_delivery: Option<kafka::OnDelivery> = Some(Box::new(move |result| {
-        // Nobody listens any more when the node ends.
-        let _ended = answer.into_inner().map(|answer| answer.send(result));
-    }));
-    loop {
-        let record = ToSend {
-            kafka_topic,
-            partition: Some(partition),
-            key: Some(key.as_bytes()),
-            value,
-            headers: &[],
-        };
-        match producer.send(&record, on_delivery.take()) {
-            Ok(()) => break,
-            Err(kafka::Full(back)) => on_delivery = back,
-        }
-        producer.has_room().await;
-    }
-    answered.await.unwrap_or_else(|_| {
-        Err(Error::Unreachable {
-            servers: "kafka".into(),
-            reason: "the producer has ended".into(),
-        })
-    })
+    let directory = &sessions.directory;
+    let record = ToSend {
+        kafka_topic: &directory.kafka_topic,
+        partition: Some(partition),
+        key: Some(key.as_bytes()),
+        value,
+        headers: &[],
+    };
+    directory.producer.append(&record).await
 }
 
 /// Waits until everything that any node had stored in the session topic before this call is known here.
@@ -167,13 +138,9 @@ pub(crate) async fn read_all(sessions: &Sessions) -> Result<(), Error> {
     let directory = &sessions.directory;
     let name = directory.with(|all| all.name().to_owned());
     let key = format!("barrier/{name}");
-    let mut written = Vec::new();
-    for partition in 0..directory.partitions {
-        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-        let (producer, topic) = (&directory.producer, &directory.kafka_topic);
-        written.push(append(producer, topic, partition, &key, None));
-    }
-    let written = futures_util::future::try_join_all(written).await?;
+    let partitions = 0..i32::try_from(directory.partitions).unwrap_or(i32::MAX);
+    let barriers = partitions.map(|partition| append(sessions, partition, &key, None));
+    let written = futures_util::future::try_join_all(barriers).await?;
     let behind: Vec<Position> = written
         .into_iter()
         .map(|at| Position {
@@ -228,10 +195,7 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
         if is_answered {
             let (sessions, name) = (Arc::clone(&node.sessions), name.clone());
             said = Some(tokio::spawn(async move {
-                let alive = NodeRecord {
-                    run,
-                    is_dead: false,
-                };
+                let alive = NodeRecord::alive(run);
                 if let Err(error) = say(&sessions, Some(&alive), &name).await {
                     tracing::warn!(%error, "can't say that this node lives");
                 }
@@ -241,10 +205,7 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
             tracing::warn!(node = %its_name, "silent for too long: declared dead");
             let sessions = Arc::clone(&node.sessions);
             tokio::spawn(async move {
-                let dead = NodeRecord {
-                    run: suspect,
-                    is_dead: true,
-                };
+                let dead = NodeRecord::dead(suspect);
                 if let Err(error) = say(&sessions, Some(&dead), &its_name).await {
                     tracing::warn!(%error, "can't declare a node dead");
                 }
@@ -283,7 +244,7 @@ async fn bury(node: &Arc<Node>, run: Run, name: &str) {
 
 async fn try_bury(node: &Arc<Node>, run: Run, name: &str) -> anyhow::Result<()> {
     let membership = &node.membership;
-    if membership.has_transactions {
+    if node.sessions.ledger.is_together() {
         let id = transactional_id(&node.sessions.directory.kafka_topic, name, run);
         let (kafka, timeout) = (membership.kafka.clone(), membership.transaction_timeout);
         tokio::task::spawn_blocking(move || Transactions::start(&kafka, &id, timeout).map(drop))

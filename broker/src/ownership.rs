@@ -124,6 +124,30 @@ struct Node {
     beats: u32,
 }
 
+impl Node {
+    fn heard(name: &str, record: &Record, now: Instant, has_said: bool) -> Self {
+        Self {
+            name: name.into(),
+            has_said,
+            heard: now,
+            heard_ms: record.timestamp_ms,
+            beats: 0,
+        }
+    }
+}
+
+impl NodeRecord {
+    pub(crate) fn alive(run: Run) -> Self {
+        let is_dead = false;
+        Self { run, is_dead }
+    }
+
+    pub(crate) fn dead(run: Run) -> Self {
+        let is_dead = true;
+        Self { run, is_dead }
+    }
+}
+
 /// See the [module](self).
 pub(crate) struct Ownership {
     name: String,
@@ -268,13 +292,7 @@ impl Ownership {
         if let Some(claim) = written
             && !self.knows(claim.run)
         {
-            let node = Node {
-                name: claim.node.into(),
-                has_said: false,
-                heard: now,
-                heard_ms: record.timestamp_ms,
-                beats: 0,
-            };
+            let node = Node::heard(&claim.node, record, now, false);
             self.nodes.insert(claim.run, node);
         }
         Ok(events)
@@ -320,13 +338,7 @@ impl Ownership {
         }
         // One that died before this node came: its claims may still be there.
         if let Some(dead) = written.filter(|node| node.is_dead && !self.knows(node.run)) {
-            let node = Node {
-                name: name.into(),
-                has_said: true,
-                heard: now,
-                heard_ms: record.timestamp_ms,
-                beats: 0,
-            };
+            let node = Node::heard(name, record, now, true);
             self.declared.insert(dead.run, node);
             events.push(Event::Declared(dead.run));
         }
@@ -339,13 +351,7 @@ impl Ownership {
             }
         }
         if !self.declared.contains_key(&run) && !self.dead.contains(&run) {
-            let node = Node {
-                name: name.into(),
-                has_said: true,
-                heard: now,
-                heard_ms: record.timestamp_ms,
-                beats: 0,
-            };
+            let node = Node::heard(name, record, now, true);
             self.nodes.insert(run, node);
         }
         Ok(events)

@@ -19,6 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
 use mqtt::packet::{Publish, RetainHandling, Subscription, SubscriptionOptions, Will};
+use mqtt::session::{InFlight, Origin, Step};
 use mqtt::{Packet, PacketId, QoS, TopicFilter, Version, codec};
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +145,46 @@ impl SavedSubscription {
                 retain_as_published: self.retain_as_published,
                 retain_handling: RetainHandling::DoNotSend,
             },
+        })
+    }
+}
+
+impl SavedInFlight {
+    /// A message on its way, which is in the log at `kafka_topic` and `partition`.
+    pub(crate) fn new(known: &InFlight, kafka_topic: &str, partition: i32, offset: i64) -> Self {
+        Self {
+            packet_id: known.packet_id.get(),
+            step: match known.step {
+                Step::Ack => SavedStep::Ack,
+                Step::Rec => SavedStep::Rec,
+                Step::Comp => SavedStep::Comp,
+            },
+            qos: known.qos as u8,
+            retain: known.retain,
+            subscription_ids: known.subscription_ids.clone(),
+            kafka_topic: kafka_topic.to_owned(),
+            partition,
+            offset,
+        }
+    }
+
+    /// The way back; `log` is the number of its partition.
+    pub(crate) fn in_flight(&self, log: u32) -> anyhow::Result<InFlight> {
+        Ok(InFlight {
+            packet_id: PacketId::try_from(self.packet_id)?,
+            origin: Some(Origin {
+                log,
+                offset: self.offset,
+            }),
+            qos: QoS::try_from(self.qos)?,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids.clone(),
+            step: match self.step {
+                SavedStep::Ack => Step::Ack,
+                SavedStep::Rec => Step::Rec,
+                SavedStep::Comp => Step::Comp,
+            },
+            share: 0,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use kafka::{Error, Lookup, Place, Position, Producer, Record, Tail, ToSend, partition_of};
+use kafka::{Error, Lookup, Place, Position, Producer, Record, Tail, partition_of};
 use mqtt::ReasonCode;
 use parking_lot::Mutex;
 use service::Shutdown;
@@ -122,10 +122,8 @@ impl Directory {
                 }
                 Event::Buried(client_id, newest) => {
                     let owner = table.owners.get(&client_id);
-                    if let Some(owner) = owner.filter(|owner| owner.epoch == Some(newest))
-                        && self.send_claim(table, &client_id, owner, None).is_err()
-                    {
-                        tracing::debug!("no room for a claim that was buried");
+                    if let Some(owner) = owner.filter(|owner| owner.epoch == Some(newest)) {
+                        self.send_now(&self.claim_record(table, &client_id, owner));
                     }
                 }
                 Event::Declared(run) => {
@@ -160,30 +158,14 @@ impl Directory {
 
     /// Writes without waiting for anything; what finds no room is written at the next occasion.
     fn send_now(&self, record: &NewRecord) {
-        let headers: Vec<(&str, &[u8])> = record
-            .headers
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect();
-        let to_send = ToSend {
-            kafka_topic: &record.kafka_topic,
-            partition: record.partition,
-            key: Some(&record.key),
-            value: record.value.as_deref(),
-            headers: &headers,
-        };
-        if self.producer.send(&to_send, None).is_err() {
+        let sent = record.with(|record| self.producer.send(record, None));
+        if sent.is_err() {
             tracing::debug!("no room for a record of the session topic");
         }
     }
 
-    fn send_claim(
-        &self,
-        table: &Table,
-        client_id: &str,
-        owner: &Owner,
-        on_delivery: Option<kafka::OnDelivery>,
-    ) -> Result<(), kafka::Full> {
+    /// The claim of an owner, which says its epoch when it is written again.
+    fn claim_record(&self, table: &Table, client_id: &str, owner: &Owner) -> NewRecord {
         let claim = ClaimRecord {
             node: table.ownership.name().to_owned(),
             run: table.ownership.run(),
@@ -191,15 +173,7 @@ impl Directory {
             is_idle: owner.mailbox.is_none(),
         };
         let value = serde_json::to_vec(&claim).expect("strings and numbers can be JSON");
-        let key = format!("claim/{client_id}");
-        let record = ToSend {
-            kafka_topic: &self.kafka_topic,
-            partition: Some(self.partition(client_id)),
-            key: Some(key.as_bytes()),
-            value: Some(&value),
-            headers: &[],
-        };
-        self.producer.send(&record, on_delivery)
+        self.record("claim", client_id, Some(value))
     }
 
     /// An owner knows where its claim is; what has come behind that meanwhile was nobody's.
@@ -209,10 +183,8 @@ impl Directory {
             owner.epoch = Some(epoch);
         }
         let owner = table.owners.get(client_id);
-        if let Some(owner) = owner.filter(|_| table.ownership.is_buried(client_id, epoch))
-            && self.send_claim(&table, client_id, owner, None).is_err()
-        {
-            tracing::debug!("no room for a claim that was buried");
+        if let Some(owner) = owner.filter(|_| table.ownership.is_buried(client_id, epoch)) {
+            self.send_now(&self.claim_record(&table, client_id, owner));
         }
     }
 
@@ -407,7 +379,12 @@ impl Claim {
     /// Writes the claim and waits until it is the only one; `false` when there is a newer one, or `gives_up` says so.
     async fn win(&mut self, gives_up: impl Fn() -> bool) -> Result<bool, Error> {
         let directory = Arc::clone(&self.sessions.directory);
-        let at = self.append().await?;
+        let claim = {
+            let table = directory.table.lock();
+            directory.claim_record(&table, &self.client_id, &table.owners[&self.client_id])
+        };
+        // One that is given up meanwhile is released when it is observed.
+        let at = directory.producer.append(&claim.lent(&[])).await?;
         self.epoch = Some(at.offset);
         directory.note_epoch(&self.client_id, at.offset);
         loop {
@@ -420,29 +397,6 @@ impl Claim {
                 Standing::Waits => self.news.notified().await,
             }
         }
-    }
-
-    async fn append(&self) -> Result<Position, Error> {
-        let directory = &self.sessions.directory;
-        let (answer, answered) = oneshot::channel();
-        let answer = Mutex::new(Some(answer));
-        let mut on_delivery: Option<kafka::OnDelivery> = Some(Box::new(move |result| {
-            // Nobody listens any more when the client gave up; the claim is released when it is observed.
-            let _gone = answer.into_inner().map(|answer| answer.send(result));
-        }));
-        loop {
-            let sent = {
-                let table = directory.table.lock();
-                let owner = &table.owners[&self.client_id];
-                directory.send_claim(&table, &self.client_id, owner, on_delivery.take())
-            };
-            match sent {
-                Ok(()) => break,
-                Err(kafka::Full(back)) => on_delivery = back,
-            }
-            directory.producer.has_room().await;
-        }
-        answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Whether Kafka has a record of the session.
@@ -496,12 +450,7 @@ impl Claim {
         more: Vec<NewRecord>,
     ) -> Result<(), Error> {
         let left = session.map_or(Left::Nothing, Left::State);
-        let (answer, answered) = oneshot::channel();
-        self.store_then(left, more, false, |result| {
-            let _gone = answer.send(result);
-        })
-        .await;
-        answered.await.unwrap_or_else(|_| Err(ended()))
+        self.store_and_wait(left, more, false).await
     }
 
     /// Lets go: stores what is left of the session and releases the claim, at once.
@@ -509,12 +458,22 @@ impl Claim {
     /// # Errors
     /// When Kafka refuses it.
     pub(crate) async fn release(self, left: Left<'_>, more: Vec<NewRecord>) -> Result<(), Error> {
+        self.store_and_wait(left, more, true).await
+    }
+
+    async fn store_and_wait(
+        &self,
+        left: Left<'_>,
+        more: Vec<NewRecord>,
+        releases: bool,
+    ) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
-        self.store_then(left, more, true, |result| {
+        self.store_then(left, more, releases, |result| {
+            // Whoever waited may have given up.
             let _gone = answer.send(result);
         })
         .await;
-        answered.await.unwrap_or_else(|_| Err(ended()))
+        answered.await.unwrap_or(Err(Error::Ended))
     }
 
     /// Stores the session's state with records that belong to it; `then` is called when Kafka has answered. Waits only for
@@ -617,13 +576,6 @@ impl Drop for Claim {
             owner.is_left = true;
         }
         directory.let_go_if_over(&mut table, &self.client_id, self.attempt);
-    }
-}
-
-fn ended() -> Error {
-    Error::Unreachable {
-        servers: "kafka".into(),
-        reason: "the producer has ended".into(),
     }
 }
 

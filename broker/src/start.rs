@@ -368,7 +368,7 @@ async fn start_sessions(starting: Starting<'_>) -> anyhow::Result<Arc<Sessions>>
     )?;
     metrics.add_fetched("sessions", tail.fetched());
     tail.follow(topic, Start::At(positions)).await?;
-    let ledger = match membership.has_transactions {
+    let ledger = match config.kafka_transactions {
         true => Ledger::together(usize::try_from(config.kafka_queue_bytes)?),
         false => Ledger::one_by_one(producer),
     };
@@ -378,7 +378,7 @@ async fn start_sessions(starting: Starting<'_>) -> anyhow::Result<Arc<Sessions>>
         ledger,
         lookup,
     });
-    if membership.has_transactions {
+    if config.kafka_transactions {
         let id = transactional_id(topic, name, run);
         let (settings, timeout) = (kafka.clone(), membership.transaction_timeout);
         let start = {
@@ -406,10 +406,7 @@ async fn start_sessions(starting: Starting<'_>) -> anyhow::Result<Arc<Sessions>>
     } else {
         tracing::warn!("no transactions: QoS 2 is at least once when a node crashes");
     }
-    let alive = NodeRecord {
-        run,
-        is_dead: false,
-    };
+    let alive = NodeRecord::alive(run);
     // From now on others know this node, and an earlier run of it is over.
     membership::say(&sessions, Some(&alive), name).await?;
     membership::read_all(&sessions).await?;

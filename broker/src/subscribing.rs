@@ -372,7 +372,7 @@ impl Connection {
             return;
         }
         // What is on its way to Kafka has identifiers that this state would not know of.
-        while self.is_saving {
+        while self.is_saving() {
             self.mailbox.bell().await;
             self.take_events();
         }

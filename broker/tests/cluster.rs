@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mqtt::packet::{Ack, Connect, Disconnect, Publish, Will};
+use mqtt::packet::{Ack, Disconnect, Publish, Will};
 use mqtt::properties::Properties;
 use mqtt::{Packet, QoS, ReasonCode, TopicName, Version};
 use process::Process;
@@ -30,14 +30,6 @@ async fn node(kafka: &Kafka, name: &str) -> TestBroker {
     TestBroker::start_with(kafka, "", &[&name]).await
 }
 
-/// Connects; returns whether there was a session.
-async fn come(addr: std::net::SocketAddr, connect: Connect) -> (Client, bool) {
-    let mut client = Client::open(addr, connect.version).await;
-    let answer = client.connect(connect).await;
-    assert_eq!(answer.reason, ReasonCode::SUCCESS, "{:?}", client.reasons);
-    (client, answer.session_present)
-}
-
 /// [MQTT-3.1.4-3] over nodes: the one that comes last has the session, with what was in flight; the other is told.
 #[tokio::test]
 async fn a_client_that_comes_to_another_node_takes_its_session_along() {
@@ -52,12 +44,12 @@ async fn takes_its_session_along(transactions: &str) {
     let a = TestBroker::start_with(&kafka, "", &a).await;
     let b = TestBroker::start_with(&kafka, "", &b).await;
     let (at_a, at_b) = (a.broker.mqtt_addr(), b.broker.mqtt_addr());
-    let (mut old, present) = come(at_a, persistent(Version::V5, "c")).await;
+    let (mut old, present) = Client::come(at_a, persistent(Version::V5, "c")).await;
     assert!(!present);
     old.subscribe(vec![subscription("t/#", QoS::ExactlyOnce)])
         .await;
     // A message on its way to the client, and one of the client's that waits for its PUBREL.
-    let (mut other, _) = come(at_b, connect(Version::V5, "other")).await;
+    let (mut other, _) = Client::come(at_b, connect(Version::V5, "other")).await;
     publish_once(&mut other, "t/1", 1, "one").await;
     let on_its_way = old.message().await;
     assert_eq!(text(&on_its_way).1, "one");
@@ -65,7 +57,7 @@ async fn takes_its_session_along(transactions: &str) {
         .await;
     assert_eq!(old.next().await, Some(Packet::PubRec(Ack::success(id(9)))));
 
-    let (mut new, present) = come(at_b, persistent(Version::V5, "c")).await;
+    let (mut new, present) = Client::come(at_b, persistent(Version::V5, "c")).await;
     assert!(present);
     match old.next().await {
         Some(Packet::Disconnect(bye)) => assert_eq!(bye.reason, ReasonCode::SESSION_TAKEN_OVER),
@@ -93,15 +85,15 @@ async fn takes_its_session_along(transactions: &str) {
 async fn a_client_identifier_has_one_connection_over_all_nodes() {
     let kafka = Kafka::start().await;
     let (a, b) = (node(&kafka, "a").await, node(&kafka, "b").await);
-    let (mut old, _) = come(a.broker.mqtt_addr(), connect(Version::V3_1_1, "c")).await;
-    let (mut new, _) = come(b.broker.mqtt_addr(), connect(Version::V3_1_1, "c")).await;
+    let (mut old, _) = Client::come(a.broker.mqtt_addr(), connect(Version::V3_1_1, "c")).await;
+    let (mut new, _) = Client::come(b.broker.mqtt_addr(), connect(Version::V3_1_1, "c")).await;
     assert_eq!(old.next().await, None, "closed");
     new.send(&Packet::PingReq).await;
     assert_eq!(new.next().await, Some(Packet::PingResp));
     // Back and forth: each time the one before is closed.
     for round in 0..6 {
         let here = if round % 2 == 0 { &a } else { &b };
-        let (newer, _) = come(here.broker.mqtt_addr(), connect(Version::V5, "c")).await;
+        let (newer, _) = Client::come(here.broker.mqtt_addr(), connect(Version::V5, "c")).await;
         assert!(!matches!(new.next().await, Some(Packet::PingResp)));
         new = newer;
     }
@@ -114,8 +106,8 @@ async fn a_client_identifier_has_one_connection_over_all_nodes() {
 async fn a_retained_message_is_seen_on_every_node_as_soon_as_it_is_acknowledged() {
     let kafka = Kafka::start().await;
     let (a, b) = (node(&kafka, "a").await, node(&kafka, "b").await);
-    let (mut publisher, _) = come(a.broker.mqtt_addr(), persistent(Version::V5, "p")).await;
-    let (mut subscriber, _) = come(b.broker.mqtt_addr(), connect(Version::V5, "s")).await;
+    let (mut publisher, _) = Client::come(a.broker.mqtt_addr(), persistent(Version::V5, "p")).await;
+    let (mut subscriber, _) = Client::come(b.broker.mqtt_addr(), connect(Version::V5, "s")).await;
     for round in 0..20u16 {
         let qos = if round % 2 == 0 {
             QoS::AtLeastOnce
@@ -166,7 +158,7 @@ async fn what_a_killed_node_had_goes_on_elsewhere() {
     let b = TestBroker::start_with(&kafka, "", &["--node-name=b", lapse]).await;
     let c = TestBroker::start_with(&kafka, "", &["--node-name=c", lapse]).await;
     let (at_b, at_c) = (b.broker.mqtt_addr(), c.broker.mqtt_addr());
-    let (mut watcher, _) = come(at_b, connect(Version::V5, "watcher")).await;
+    let (mut watcher, _) = Client::come(at_b, connect(Version::V5, "watcher")).await;
     watcher
         .subscribe(vec![subscription("wills/#", QoS::AtLeastOnce)])
         .await;
@@ -175,7 +167,7 @@ async fn what_a_killed_node_had_goes_on_elsewhere() {
         let name = format!("c{number}");
         let mut connect = persistent(Version::V5, &name);
         connect.will = Some(will(&format!("wills/{name}"), number % 2));
-        let (mut client, _) = come(killed.mqtt, connect).await;
+        let (mut client, _) = Client::come(killed.mqtt, connect).await;
         client
             .subscribe(vec![subscription("t/#", QoS::AtLeastOnce)])
             .await;
@@ -190,7 +182,7 @@ async fn what_a_killed_node_had_goes_on_elsewhere() {
     }
     drop(killed);
     let dead = Instant::now();
-    let (mut publisher, _) = come(at_c, connect(Version::V5, "publisher")).await;
+    let (mut publisher, _) = Client::come(at_c, connect(Version::V5, "publisher")).await;
     publisher
         .publish(publish("t/x", QoS::AtLeastOnce, 1, "while away"))
         .await;
@@ -205,7 +197,7 @@ async fn what_a_killed_node_had_goes_on_elsewhere() {
     for number in 0..20u32 {
         let addr = if number % 2 == 0 { at_b } else { at_c };
         let name = format!("c{number}");
-        let (mut client, present) = come(addr, persistent(Version::V5, &name)).await;
+        let (mut client, present) = Client::come(addr, persistent(Version::V5, &name)).await;
         assert!(present, "{name}");
         assert_eq!(text(&client.message().await).1, "while away");
         let mut resent = publish("u", QoS::ExactlyOnce, 7, &name);
@@ -232,14 +224,14 @@ async fn a_node_that_was_stopped_for_too_long_does_not_come_back_to_its_clients(
     let lapse = "--node-lapse-ms=2000";
     let mut sleeper = Process::start(&kafka, &files, &["--node-name=sleeper", lapse]);
     let b = TestBroker::start_with(&kafka, "", &["--node-name=b", lapse]).await;
-    let (mut old, _) = come(sleeper.mqtt, persistent(Version::V5, "c")).await;
+    let (mut old, _) = Client::come(sleeper.mqtt, persistent(Version::V5, "c")).await;
     old.subscribe(vec![subscription("t/#", QoS::ExactlyOnce)])
         .await;
     sleeper.signal("STOP");
     // While it sleeps, its client comes back elsewhere, as soon as the node counts as dead.
-    let (mut new, present) = come(b.broker.mqtt_addr(), persistent(Version::V5, "c")).await;
+    let (mut new, present) = Client::come(b.broker.mqtt_addr(), persistent(Version::V5, "c")).await;
     assert!(present);
-    let (mut publisher, _) = come(b.broker.mqtt_addr(), connect(Version::V5, "p")).await;
+    let (mut publisher, _) = Client::come(b.broker.mqtt_addr(), connect(Version::V5, "p")).await;
     publish_once(&mut publisher, "t", 1, "x").await;
     let message: Publish = new.message().await;
     assert_eq!(text(&message).1, "x");

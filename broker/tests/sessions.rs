@@ -15,10 +15,7 @@ use support::{Client, Kafka, TestBroker, connect, id, persistent, publish, subsc
 
 /// Connects; returns whether there was a session.
 async fn come(broker: &TestBroker, connect: Connect) -> (Client, bool) {
-    let mut client = Client::open(broker.broker.mqtt_addr(), connect.version).await;
-    let answer = client.connect(connect).await;
-    assert_eq!(answer.reason, ReasonCode::SUCCESS, "{:?}", client.reasons);
-    (client, answer.session_present)
+    Client::come(broker.broker.mqtt_addr(), connect).await
 }
 
 async fn leave(mut client: Client) {

@@ -2,17 +2,17 @@
 //! the backlog is not read once for each of them.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
-use kafka::{Producer, ToSend};
-use mqtt::packet::{Ack, Disconnect};
-use mqtt::{Packet, QoS, ReasonCode, Version};
+use anyhow::{bail, ensure};
+use mqtt::packet::Disconnect;
+use mqtt::{Packet, QoS, ReasonCode};
 use tokio::task::JoinSet;
 
 use crate::Bench;
-use crate::client::{Client, Options, Stamp, payload};
+use crate::client::Client;
 use crate::kafka_server::Kafka;
+use crate::persistent::{PERSISTENT, Writer, next_is};
 use crate::report::Row;
 use crate::servers;
 
@@ -21,18 +21,7 @@ const SESSIONS: usize = 1_000;
 /// Topics for each session's one: nine of ten records are for nobody.
 const TOPICS_PER_SESSION: usize = 10;
 const RECORDS_PER_TOPIC: u32 = 100;
-const PAYLOAD_BYTES: usize = 100;
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
-/// Nothing for so long, and the rest never comes.
-const SILENCE: Duration = Duration::from_secs(60);
 const FETCHED: &str = r#"mqtt_kafka_fetched_bytes_total{reader="catch-up"}"#;
-
-const OPTIONS: Options = Options {
-    version: Version::V5,
-    clean_start: false,
-    keep_alive_s: 0,
-    session_expiry_s: 3600,
-};
 
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let kafka = Kafka::start(&bench.kafka).await?;
@@ -40,7 +29,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let sessions = bench.count(SESSIONS);
     eprintln!("{SCENARIO}: {sessions} sessions subscribe and leave");
     for at in 0..sessions {
-        let mut client = Client::connect(server.mqtt, &client_id(at), OPTIONS).await?;
+        let mut client = Client::connect(server.mqtt, &client_id(at), PERSISTENT).await?;
         client
             .subscribe(&format!("catch/{at}/+"), QoS::AtLeastOnce)
             .await?;
@@ -97,62 +86,26 @@ fn client_id(at: usize) -> String {
     format!("catch{at}")
 }
 
-/// Writes records straight to Kafka, topic by topic in turn; returns the bytes of their keys and values.
+/// Writes records topic by topic in turn; returns the bytes of their keys and values.
 async fn write_backlog(kafka: &Kafka, topics: usize) -> anyhow::Result<u64> {
-    let producer = Producer::new(&kafka.settings(), QUEUE_BYTES)?;
-    let kafka_topic = kafka.topic("messages");
-    let mut value = payload(PAYLOAD_BYTES);
-    let mut bytes = 0;
+    let mut writer = Writer::new(kafka)?;
     for sequence in 0..RECORDS_PER_TOPIC {
         for at in 0..topics {
-            let stamp = Stamp {
-                publisher: at as u32,
-                sequence,
-                sent_ns: 0,
-            };
-            stamp.write(&mut value);
-            let key = format!("catch/{at}/x");
-            let record = ToSend {
-                kafka_topic: &kafka_topic,
-                partition: None,
-                key: Some(key.as_bytes()),
-                value: Some(&value),
-                headers: &[],
-            };
-            while producer.send(&record, None).is_err() {
-                producer.has_room().await;
-            }
-            bytes += (key.len() + value.len()) as u64;
+            writer.write(&format!("catch/{at}/x"), at, sequence).await;
         }
     }
-    producer.flush(SILENCE).await?;
-    Ok(bytes)
+    writer.finish().await?;
+    Ok(writer.bytes)
 }
 
 /// Connects and takes what was missed; returns whether the server had kept the session.
 async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<bool> {
-    let mut client = Client::connect(addr, &client_id(at), OPTIONS).await?;
+    let mut client = Client::connect(addr, &client_id(at), PERSISTENT).await?;
     if !client.session_present {
         return Ok(false);
     }
-    let mut expected = 0;
-    while expected < RECORDS_PER_TOPIC {
-        let packet = tokio::time::timeout(SILENCE, client.next())
-            .await
-            .with_context(|| format!("session {at} has {expected} messages, and no more come"))??;
-        let Some(Packet::Publish(publish)) = packet else {
-            bail!("session {at}: {packet:?} instead of a message");
-        };
-        let stamp = Stamp::read(&publish.payload).context("a payload of another form")?;
-        ensure!(
-            (stamp.publisher as usize, stamp.sequence) == (at, expected),
-            "session {at} got {stamp:?} instead of number {expected}"
-        );
-        expected += 1;
-        let id = publish
-            .packet_id
-            .context("a QoS 1 message has an identifier")?;
-        client.send(&Packet::PubAck(Ack::success(id))).await?;
+    for expected in 0..RECORDS_PER_TOPIC {
+        next_is(&mut client, at, expected).await?;
     }
     Ok(true)
 }

@@ -5,37 +5,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use kafka::{Producer, ToSend};
-use mqtt::packet::Ack;
-use mqtt::{Packet, QoS, Version};
+use anyhow::ensure;
+use mqtt::QoS;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Bench;
-use crate::client::{Client, Options, Stamp, payload};
+use crate::client::Client;
 use crate::kafka_server::Kafka;
+use crate::persistent::{PERSISTENT, SILENCE, Writer, next_is};
 use crate::report::Row;
 use crate::servers;
 
 const SCENARIO: &str = "take-over";
 /// Below half of the 20 000 descriptors that this machine gives a process.
 const SESSIONS: usize = 10_000;
-const PAYLOAD_BYTES: usize = 100;
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Clients that try to connect at the same time.
 const AT_ONCE: usize = 500;
 /// A client that is refused tries again after this.
 const RETRY: Duration = Duration::from_millis(200);
-/// Nothing for so long, and the rest never comes.
-const SILENCE: Duration = Duration::from_secs(60);
-
-const OPTIONS: Options = Options {
-    version: Version::V5,
-    clean_start: false,
-    keep_alive_s: 0,
-    session_expiry_s: 3600,
-};
 
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let kafka = Kafka::start(&bench.kafka).await?;
@@ -44,7 +32,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let sessions = bench.count(SESSIONS);
     eprintln!("{SCENARIO}: {sessions} sessions at one of two nodes");
     let subscribed = each(sessions, first.mqtt, |addr, at| async move {
-        let mut client = Client::connect(addr, &client_id(at), OPTIONS).await?;
+        let mut client = Client::connect(addr, &client_id(at), PERSISTENT).await?;
         client.subscribe(&topic(at), QoS::AtLeastOnce).await?;
         Ok(client)
     })
@@ -109,38 +97,20 @@ where
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
-/// Writes one record for each session, straight to Kafka.
+/// Writes one message for each session.
 async fn publish(kafka: &Kafka, sessions: usize, sequence: u32) -> anyhow::Result<()> {
-    let producer = Producer::new(&kafka.settings(), QUEUE_BYTES)?;
-    let kafka_topic = kafka.topic("messages");
-    let mut value = payload(PAYLOAD_BYTES);
+    let mut writer = Writer::new(kafka)?;
     for at in 0..sessions {
-        let stamp = Stamp {
-            publisher: at as u32,
-            sequence,
-            sent_ns: 0,
-        };
-        stamp.write(&mut value);
-        let key = topic(at);
-        let record = ToSend {
-            kafka_topic: &kafka_topic,
-            partition: None,
-            key: Some(key.as_bytes()),
-            value: Some(&value),
-            headers: &[],
-        };
-        while producer.send(&record, None).is_err() {
-            producer.has_room().await;
-        }
+        writer.write(&topic(at), at, sequence).await;
     }
-    Ok(producer.flush(SILENCE).await?)
+    writer.finish().await
 }
 
 /// Connects, as often as it takes, and gets what was missed; returns whether the session was there.
 async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<(Client, bool)> {
     let deadline = Instant::now() + SILENCE;
     let mut client = loop {
-        match Client::connect(addr, &client_id(at), OPTIONS).await {
+        match Client::connect(addr, &client_id(at), PERSISTENT).await {
             Ok(client) => break client,
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(_) => tokio::time::sleep(RETRY).await,
@@ -151,22 +121,4 @@ async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<(Client, bool)
         next_is(&mut client, at, 0).await?;
     }
     Ok((client, is_kept))
-}
-
-async fn next_is(client: &mut Client, at: usize, expected: u32) -> anyhow::Result<()> {
-    let packet = tokio::time::timeout(SILENCE, client.next())
-        .await
-        .with_context(|| format!("session {at} has waited for number {expected} in vain"))??;
-    let Some(Packet::Publish(publish)) = packet else {
-        bail!("session {at}: {packet:?} instead of a message");
-    };
-    let stamp = Stamp::read(&publish.payload).context("a payload of another form")?;
-    ensure!(
-        (stamp.publisher as usize, stamp.sequence) == (at, expected),
-        "session {at} got {stamp:?} instead of number {expected}"
-    );
-    let id = publish
-        .packet_id
-        .context("a QoS 1 message has an identifier")?;
-    client.send(&Packet::PubAck(Ack::success(id))).await
 }

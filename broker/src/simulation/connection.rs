@@ -17,9 +17,8 @@ use mqtt::{PacketId, QoS, ReasonCode, TopicFilter, TopicName};
 use super::claims::{Claim, Left, OnStored, message};
 use super::log::{MESSAGE_TOPIC, PARTITIONS, SESSION_PARTITIONS, ToAppend};
 use super::world::{Answer, Here, Request, Sabotage, Then, World};
-use crate::session_record::{
-    SavedInFlight, SavedStep, SavedSubscription, SavedWill, SessionRecord,
-};
+use crate::connection::Saving;
+use crate::session_record::{SavedInFlight, SavedSubscription, SavedWill, SessionRecord};
 
 /// How long a connection waits for Kafka; then it is refused.
 const PATIENCE_MS: u64 = 4000;
@@ -68,7 +67,7 @@ struct Driver {
     client: Option<Client>,
     together: Vec<Together>,
     /// The revision and the messages of a state that is on its way to Kafka.
-    saving: Option<(u64, Vec<Token>)>,
+    saving: Option<Saving>,
     last_saved: u64,
     sent_since_saved: u64,
     /// The node is polled then.
@@ -361,25 +360,8 @@ impl Driver {
     }
 
     fn handle_saved(&mut self, result: Result<(), ReasonCode>) {
-        let Some((revision, tokens)) = self.saving.take() else {
-            return;
-        };
-        let is_state_alone = tokens.is_empty();
-        match result {
-            Ok(()) => {
-                for token in tokens {
-                    self.session.handle_stored(token);
-                }
-                self.session.handle_saved(revision);
-            }
-            Err(reason) => {
-                for token in tokens {
-                    self.session.handle_appended(token, Err(reason));
-                }
-                if revision > 0 || is_state_alone {
-                    self.session.close(ReasonCode::UNSPECIFIED_ERROR);
-                }
-            }
+        if let Some(saving) = self.saving.take() {
+            saving.answered(&mut self.session, result);
         }
     }
 
@@ -450,7 +432,8 @@ impl Driver {
             return;
         }
         let record = self.record(&tokens, None);
-        self.saving = Some((wanted.unwrap_or(0), tokens));
+        let revision = wanted.unwrap_or(0);
+        self.saving = Some(Saving { revision, tokens });
         self.last_saved = now;
         self.sent_since_saved = 0;
         let id = self.id;
@@ -625,37 +608,16 @@ fn message_of(record: &Record) -> Arc<Message> {
 
 fn save_in_flight(known: &InFlight) -> Option<SavedInFlight> {
     let origin = known.origin?;
-    Some(SavedInFlight {
-        packet_id: known.packet_id.get(),
-        step: match known.step {
-            Step::Ack => SavedStep::Ack,
-            Step::Rec => SavedStep::Rec,
-            Step::Comp => SavedStep::Comp,
-        },
-        qos: known.qos as u8,
-        retain: known.retain,
-        subscription_ids: known.subscription_ids.clone(),
-        kafka_topic: MESSAGE_TOPIC.into(),
-        partition: origin.log as i32,
-        offset: origin.offset,
-    })
+    let partition = origin.log as i32;
+    Some(SavedInFlight::new(
+        known,
+        MESSAGE_TOPIC,
+        partition,
+        origin.offset,
+    ))
 }
 
 fn load_in_flight(saved: &SavedInFlight) -> InFlight {
-    InFlight {
-        packet_id: PacketId::try_from(saved.packet_id).expect("it was one"),
-        origin: Some(Origin {
-            log: saved.partition as u32,
-            offset: saved.offset,
-        }),
-        qos: QoS::try_from(saved.qos).expect("it was one"),
-        retain: saved.retain,
-        subscription_ids: saved.subscription_ids.clone(),
-        step: match saved.step {
-            SavedStep::Ack => Step::Ack,
-            SavedStep::Rec => Step::Rec,
-            SavedStep::Comp => Step::Comp,
-        },
-        share: 0,
-    }
+    let log = saved.partition as u32;
+    saved.in_flight(log).expect("the simulation wrote it")
 }

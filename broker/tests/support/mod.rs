@@ -332,6 +332,14 @@ impl Client {
         }
     }
 
+    /// Connects; returns whether there was a session.
+    pub async fn come(addr: SocketAddr, connect: Connect) -> (Self, bool) {
+        let mut client = Self::open(addr, connect.version).await;
+        let answer = client.connect(connect).await;
+        assert_eq!(answer.reason, ReasonCode::SUCCESS, "{:?}", client.reasons);
+        (client, answer.session_present)
+    }
+
     pub async fn subscribe(&mut self, subscriptions: Vec<Subscription>) -> Vec<ReasonCode> {
         self.subscribe_with(subscriptions, None).await
     }

@@ -27,6 +27,9 @@ pub enum Error {
     /// The record is larger than the cluster takes.
     #[error("the record is too large for kafka")]
     TooLarge,
+    /// What would have stored it has ended.
+    #[error("not stored: this process ends")]
+    Ended,
     /// Anything else.
     #[error("kafka: {0}")]
     Client(KafkaError),

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::util::IntoOpaque;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{Error, Position, Settings};
 
@@ -91,6 +91,24 @@ impl Producer {
                 Ok(())
             }
         }
+    }
+
+    /// Stores one record and waits until Kafka has it.
+    ///
+    /// # Errors
+    /// When Kafka refuses it, or the producer ends.
+    pub async fn append(&self, record: &ToSend<'_>) -> Result<Position, Error> {
+        let (answer, answered) = oneshot::channel();
+        let answer = Mutex::new(Some(answer));
+        let mut on_delivery: Option<OnDelivery> = Some(Box::new(move |result| {
+            // Whoever waited may have given up.
+            let _gone = answer.into_inner().map(|answer| answer.send(result));
+        }));
+        while let Err(Full(back)) = self.send(record, on_delivery) {
+            on_delivery = back;
+            self.has_room().await;
+        }
+        answered.await.unwrap_or(Err(Error::Ended))
     }
 
     /// Waits until a record has left the queue, or 100 ms: whoever found it full may try again.

@@ -41,14 +41,21 @@ pub struct Tail {
     consumer: Arc<BaseConsumer<Quiet>>,
     /// Asks on a connection of its own: on the reading one, each answer would wait for the fetch before it.
     ends: Ends,
-    newest: Ends,
-    /// Looks whether there is anything between the last record that was read and the end.
-    scout: Arc<Mutex<Cursor>>,
+    /// What [`Tail::reach_end`] needs; made when it is first called.
+    scout: Mutex<Option<Arc<Scout>>>,
+    settings: Settings,
     positions: Arc<Positions>,
     fetched: Fetched,
     changing: tokio::sync::Mutex<()>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Finds out how far a topic goes.
+struct Scout {
+    newest: Ends,
+    /// Looks whether there is anything between the last record that was read and the end.
+    cursor: Mutex<Cursor>,
 }
 
 impl Tail {
@@ -98,12 +105,8 @@ impl Tail {
         Ok(Self {
             consumer,
             ends: Ends::new(settings)?,
-            newest: Ends::uncommitted(settings)?,
-            scout: Arc::new(Mutex::new(Cursor::new(
-                settings,
-                SCOUT_BYTES,
-                &Fetched::default(),
-            )?)),
+            scout: Mutex::default(),
+            settings: settings.clone(),
             positions,
             fetched,
             changing: tokio::sync::Mutex::new(()),
@@ -174,7 +177,8 @@ impl Tail {
         let Some(followed) = self.positions.get(kafka_topic) else {
             return Ok(());
         };
-        let targets = self.newest_ends(&followed).await?;
+        let scout = self.scout()?;
+        let targets = scout.newest_ends(&followed).await?;
         loop {
             let reached = self.reached(kafka_topic, &targets);
             if tokio::time::timeout(SCOUT_AFTER, reached).await.is_ok() {
@@ -186,20 +190,51 @@ impl Tail {
                 .ends
                 .latest(kafka_topic, partitions, CALL_TIMEOUT)
                 .await?;
-            let scout = Arc::clone(&self.scout);
-            let (wanted, of_topic) = (targets.clone(), Arc::clone(&followed));
+            let scout = Arc::clone(&scout);
+            let (wanted, of_topic) = (Arc::clone(&targets), Arc::clone(&followed));
             crate::admin::blocking(move || {
-                let mut scout = scout.lock();
+                let mut cursor = scout.cursor.lock();
                 for (target, end) in wanted.iter().zip(&committed) {
                     if end.offset >= target.offset {
-                        of_topic.pass_marks(&mut scout, *target)?;
+                        of_topic.pass_marks(&mut cursor, *target)?;
                     }
                 }
-                scout.rest()
+                cursor.rest()
             })
             .await?;
             self.positions.waiters.send_replace(());
         }
+    }
+
+    fn scout(&self) -> Result<Arc<Scout>, Error> {
+        let mut scout = self.scout.lock();
+        if let Some(known) = &*scout {
+            return Ok(Arc::clone(known));
+        }
+        let new = Arc::new(Scout::new(&self.settings)?);
+        *scout = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
+    /// Waits until every record before each of `targets` has been given to the function. Partitions of a topic that
+    /// is not followed count as reached.
+    pub async fn reached(&self, kafka_topic: &str, targets: &[Position]) {
+        let mut changes = self.positions.waiters.subscribe();
+        while !self.positions.reached(kafka_topic, targets) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Scout {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        let cursor = Cursor::new(settings, SCOUT_BYTES, &Fetched::default())?;
+        Ok(Self {
+            newest: Ends::uncommitted(settings)?,
+            cursor: Mutex::new(cursor),
+        })
     }
 
     /// Where a topic ends, as it was asked after this call: those who ask at the same time share the answer.
@@ -218,17 +253,6 @@ impl Tail {
             .into();
         *newest = Some((asked, Arc::clone(&ends)));
         Ok(ends)
-    }
-
-    /// Waits until every record before each of `targets` has been given to the function. Partitions of a topic that
-    /// is not followed count as reached.
-    pub async fn reached(&self, kafka_topic: &str, targets: &[Position]) {
-        let mut changes = self.positions.waiters.subscribe();
-        while !self.positions.reached(kafka_topic, targets) {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
     }
 }
 
