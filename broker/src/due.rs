@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use service::Shutdown;
 use tokio::sync::Semaphore;
 
@@ -103,21 +102,4 @@ async fn look_after(node: &Arc<Node>, claim: Claim) -> anyhow::Result<()> {
         node.metrics.sessions_expired.inc();
     }
     Ok(())
-}
-
-/// Sees to the sessions whose clients were connected to a node that is dead.
-pub(crate) fn look_after_left_behind(node: &Arc<Node>) {
-    let left_behind = node.sessions.directory.with(|all| all.left_behind());
-    if left_behind.is_empty() {
-        return;
-    }
-    let node = Arc::clone(node);
-    tokio::spawn(async move {
-        stream::iter(left_behind)
-            .for_each_concurrent(AT_ONCE, |client_id| {
-                let node = Arc::clone(&node);
-                async move { see_to(&node, &client_id).await }
-            })
-            .await;
-    });
 }

@@ -18,7 +18,6 @@ use service::Shutdown;
 use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::due;
 use crate::node::Node;
 use crate::ownership::{BEATS, NodeRecord, Run};
 use crate::sessions::Sessions;
@@ -162,7 +161,6 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
     // Said, and not answered yet.
     let mut said = None;
     let mut slept_at = Instant::now();
-    let mut looked_at = Instant::now();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -224,11 +222,6 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
                 });
             }
         }
-        // What a node has left that died while it looked after the sessions of another.
-        if now.saturating_duration_since(looked_at) >= 2 * membership.lapse {
-            looked_at = now;
-            due::look_after_left_behind(&node);
-        }
     }
 }
 
@@ -239,7 +232,6 @@ async fn bury(node: &Arc<Node>, run: Run, name: &str) {
         tokio::time::sleep(RETRY).await;
     }
     node.sessions.directory.bury(run);
-    due::look_after_left_behind(node);
 }
 
 async fn try_bury(node: &Arc<Node>, run: Run, name: &str) -> anyhow::Result<()> {

@@ -88,8 +88,10 @@ pub(crate) enum Standing {
 pub(crate) struct Stored {
     pub(crate) at: Position,
     pub(crate) due_ms: Option<u64>,
-    /// It says that its client is connected.
-    pub(crate) is_connected: bool,
+    /// The same in milliseconds after its connection was lost, while it says that its client is connected.
+    pub(crate) after_loss_ms: Option<u64>,
+    /// Kafka's time of the record, in milliseconds since the Unix epoch; 0 for what this node has just written.
+    pub(crate) written_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,15 +102,15 @@ struct Claimed {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Those that are not released, by epoch.
-    claims: BTreeMap<Epoch, Claimed>,
+    /// Those that are not released, by epoch. Nearly always one: it has to be small.
+    claims: Vec<(Epoch, Claimed)>,
     /// The claim that the newest record is about.
     last: Epoch,
     stored: Option<Stored>,
     /// The epoch of the newest state that was seen, also of one that is gone.
     newest: Epoch,
-    /// When the node of the last owner was heard last, if the owner died with it.
-    lost_ms: Option<i64>,
+    /// When the last owner, or its node, was heard last, if it died with that.
+    lost_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -213,7 +215,8 @@ impl Ownership {
         let (epoch, stored) = match record.value.as_deref() {
             Some(value) => {
                 let session = SessionRecord::read(value)?;
-                (session.epoch, Some(Stored::of(&session, at)))
+                let written_ms = u64::try_from(record.timestamp_ms).unwrap_or(0);
+                (session.epoch, Some(Stored::of(&session, at, written_ms)))
             }
             None => (epoch_of(record), None),
         };
@@ -238,12 +241,12 @@ impl Ownership {
             return Vec::new();
         }
         known.newest = epoch;
-        known.lost_ms = None;
-        if let Some(due_ms) = known.stored.and_then(|stored| stored.due_ms) {
+        if let Some(due_ms) = known.due_ms() {
             self.due.remove(&(due_ms, Arc::clone(&name)));
         }
+        known.lost_ms = None;
         known.stored = stored;
-        if let Some(due_ms) = stored.and_then(|stored| stored.due_ms) {
+        if let Some(due_ms) = known.due_ms() {
             self.due.insert((due_ms, Arc::clone(&name)));
         }
         self.forget_if_empty(&name);
@@ -265,7 +268,7 @@ impl Ownership {
         let epoch = match &written {
             None => {
                 let epoch = epoch_of(record);
-                known.claims.remove(&epoch);
+                known.release(epoch);
                 epoch
             }
             Some(claim) => {
@@ -275,7 +278,7 @@ impl Ownership {
                         run: claim.run,
                         is_idle: claim.is_idle,
                     };
-                    known.claims.insert(epoch, claimed);
+                    known.insert(epoch, claimed);
                 }
                 epoch
             }
@@ -385,20 +388,33 @@ impl Ownership {
             return Vec::new();
         };
         self.dead.insert(run);
+        let heard_ms = u64::try_from(node.heard_ms).unwrap_or(0);
         let mut over = Vec::new();
         for (client_id, known) in &mut self.clients {
             let newest = known.newest;
-            known.claims.retain(|epoch, of| {
+            // Its owner lived when it wrote its state, whatever was heard of the node.
+            let lost_ms = heard_ms.max(known.stored.map_or(0, |stored| stored.written_ms));
+            known.claims.retain(|(epoch, of)| {
                 if of.run == run {
                     over.push((Arc::clone(client_id), *epoch));
                     // Not of an earlier owner, whose claim is still there though it has let go, nor of one that has
                     // waited in vain.
                     if *epoch == newest {
-                        known.lost_ms = Some(node.heard_ms);
+                        known.lost_ms = Some(lost_ms);
                     }
                 }
                 of.run != run
             });
+            if over.last().is_none_or(|(last, _)| last != client_id) {
+                continue;
+            }
+            // The owner's own claim was compacted away, behind one of a node that has looked after it in vain.
+            if known.claims.is_empty() {
+                known.lost_ms.get_or_insert(lost_ms);
+            }
+            if let Some(due_ms) = known.due_ms() {
+                self.due.insert((due_ms, Arc::clone(client_id)));
+            }
         }
         for (client_id, _) in &over {
             self.forget_if_empty(client_id);
@@ -406,22 +422,9 @@ impl Ownership {
         over
     }
 
-    /// Sessions whose client was connected to a node that is dead, which this node looks after.
-    pub(crate) fn left_behind(&self) -> Vec<Arc<str>> {
-        self.clients
-            .iter()
-            .filter(|(client_id, known)| {
-                known.claims.is_empty()
-                    && known.stored.is_some_and(|stored| stored.is_connected)
-                    && self.looks_after(client_id)
-            })
-            .map(|(client_id, _)| Arc::clone(client_id))
-            .collect()
-    }
-
-    /// When the node of a session's last owner was heard last, in milliseconds since the Unix epoch, if the owner died
-    /// with it.
-    pub(crate) fn lost_ms(&self, client_id: &str) -> Option<i64> {
+    /// When a session's last owner, or its node, was heard last, in milliseconds since the Unix epoch, if it died with
+    /// that.
+    pub(crate) fn lost_ms(&self, client_id: &str) -> Option<u64> {
         self.clients.get(client_id)?.lost_ms
     }
 
@@ -430,15 +433,12 @@ impl Ownership {
         let Some(known) = self.clients.get(client_id) else {
             return Standing::Waits;
         };
-        let Some(claimed) = known.claims.get(&epoch) else {
+        let Some(at) = known.claims.iter().position(|(of, _)| *of == epoch) else {
             return Standing::Waits;
         };
-        let is_first = known
-            .claims
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == epoch);
+        let (is_idle, is_first) = (known.claims[at].1.is_idle, at == 0);
         let has_newer = known.newest_claim().is_some_and(|newest| newest > epoch);
-        match (claimed.is_idle, is_first) {
+        match (is_idle, is_first) {
             (false, _) if has_newer => Standing::Lost,
             (_, true) => Standing::Owner,
             (true, false) => Standing::Lost,
@@ -456,7 +456,7 @@ impl Ownership {
     /// A claim is released.
     pub(crate) fn release(&mut self, client_id: &Arc<str>, epoch: Epoch) {
         if let Some(known) = self.clients.get_mut(client_id) {
-            known.claims.remove(&epoch);
+            known.release(epoch);
             self.forget_if_empty(client_id);
         }
     }
@@ -491,8 +491,7 @@ impl Ownership {
     /// then it is for whoever comes first.
     pub(crate) fn take_due(&mut self, due: &(u64, Arc<str>), later_ms: u64) -> bool {
         self.due.remove(due);
-        let stored = self.clients.get(&due.1).and_then(|known| known.stored);
-        let Some(stored_ms) = stored.and_then(|stored| stored.due_ms) else {
+        let Some(stored_ms) = self.clients.get(&due.1).and_then(Known::due_ms) else {
             return false;
         };
         self.due
@@ -502,8 +501,7 @@ impl Ownership {
 
     /// What is due for a client identifier counts again as it is stored.
     pub(crate) fn look_again(&mut self, client_id: &Arc<str>) {
-        let stored = self.clients.get(client_id).and_then(|known| known.stored);
-        if let Some(due_ms) = stored.and_then(|stored| stored.due_ms) {
+        if let Some(due_ms) = self.clients.get(client_id).and_then(Known::due_ms) {
             self.due.insert((due_ms, Arc::clone(client_id)));
         }
     }
@@ -542,15 +540,34 @@ impl Known {
             .find(|(_, claimed)| !claimed.is_idle)
             .map(|(epoch, _)| *epoch)
     }
+
+    fn insert(&mut self, epoch: Epoch, claimed: Claimed) {
+        self.release(epoch);
+        let at = self.claims.partition_point(|(other, _)| *other < epoch);
+        self.claims.reserve_exact(1);
+        self.claims.insert(at, (epoch, claimed));
+    }
+
+    fn release(&mut self, epoch: Epoch) {
+        self.claims.retain(|(other, _)| *other != epoch);
+    }
+
+    /// When something has to be done about the session.
+    fn due_ms(&self) -> Option<u64> {
+        let stored = self.stored?;
+        let of_lost = || Some(self.lost_ms?.saturating_add(stored.after_loss_ms?));
+        stored.due_ms.or_else(of_lost)
+    }
 }
 
 impl Stored {
     /// Of a record at `at`.
-    pub(crate) fn of(session: &SessionRecord, at: Position) -> Self {
+    pub(crate) fn of(session: &SessionRecord, at: Position, written_ms: u64) -> Self {
         Self {
             at,
             due_ms: session.due_ms(),
-            is_connected: session.connected,
+            after_loss_ms: session.after_loss_ms(),
+            written_ms,
         }
     }
 }

@@ -115,6 +115,15 @@ impl SessionRecord {
         has_end.then(|| self.left_ms.saturating_add(u64::from(self.expiry_s) * 1000))
     }
 
+    /// How long after its connection is lost something has to be done about it, in milliseconds; `None`: never, or it has
+    /// no connection.
+    pub(crate) fn after_loss_ms(&self) -> Option<u64> {
+        let will_s = self.will.as_ref().map(|will| will.delay_s);
+        let expiry_s = Some(self.expiry_s).filter(|seconds| *seconds < u32::MAX);
+        let seconds = [will_s, expiry_s].into_iter().flatten().min()?;
+        self.connected.then_some(u64::from(seconds) * 1000)
+    }
+
     /// When something has to be done about it: the will is due, or the session is over.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let will_ms = self.will.as_ref().and_then(|will| will.due_ms);

@@ -269,6 +269,7 @@ impl Directory {
                 self.send_now(&self.release_record(&client_id, epoch));
             }
         }
+        self.due_changed.notify_one();
     }
 }
 
@@ -407,11 +408,8 @@ impl Claim {
 
     /// When the last owner's node was heard last, if the owner died with it: milliseconds since the Unix epoch.
     pub(crate) fn lost_ms(&self) -> Option<u64> {
-        let lost_ms = self
-            .sessions
-            .directory
-            .with(|all| all.lost_ms(&self.client_id));
-        lost_ms.and_then(|ms| u64::try_from(ms).ok())
+        let directory = &self.sessions.directory;
+        directory.with(|all| all.lost_ms(&self.client_id))
     }
 
     /// The session's newest record.
@@ -508,7 +506,7 @@ impl Claim {
         if records.is_empty() {
             return then(Ok(()));
         }
-        let facts = session.map(|session| session.map(|s| (s.due_ms(), s.connected)));
+        let facts = session.map(|session| session.map(|s| (s.due_ms(), s.after_loss_ms())));
         let client_id = Arc::clone(&self.client_id);
         let storing = Storing::new(self);
         let note = move |result: Result<Vec<Position>, Error>| {
@@ -516,10 +514,11 @@ impl Claim {
                 let mut table = directory.table.lock();
                 if let Some(facts) = facts {
                     let at = positions[state_at];
-                    let stored = facts.map(|(due_ms, is_connected)| Stored {
+                    let stored = facts.map(|(due_ms, after_loss_ms)| Stored {
                         at,
                         due_ms,
-                        is_connected,
+                        after_loss_ms,
+                        written_ms: 0,
                     });
                     let events = table.ownership.note(&client_id, at, epoch, stored);
                     directory.handle(&table, events);

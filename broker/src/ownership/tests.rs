@@ -155,13 +155,14 @@ fn a_claim_that_something_comes_behind_is_written_again() {
 fn claims_of_a_dead_run_count_until_it_is_buried_and_never_again() {
     let mut topic = Topic::new();
     let dead = topic.claims(OTHER, false);
-    topic.stores(&connected(dead));
+    let written = topic.stores(&connected(dead));
     let mine = topic.claims(ME, false);
     assert_eq!(topic.says("other", OTHER, true), [Event::Declared(OTHER)]);
     assert_eq!(topic.standing(mine), Standing::Waits);
     assert_eq!(topic.ownership.bury(OTHER), [("c".into(), dead)]);
     assert_eq!(topic.standing(mine), Standing::Owner);
-    assert_eq!(topic.ownership.lost_ms("c"), Some(200));
+    // Its owner lived when it wrote, after the last heartbeat.
+    assert_eq!(topic.ownership.lost_ms("c"), Some(written as u64 * 100));
     topic.claims(OTHER, false);
     assert_eq!(topic.standing(mine), Standing::Owner);
     topic.stores(&connected(mine));
@@ -169,16 +170,18 @@ fn claims_of_a_dead_run_count_until_it_is_buried_and_never_again() {
 }
 
 #[test]
-fn what_a_dead_run_left_connected_is_looked_after_once_it_is_buried() {
+fn what_a_dead_run_left_connected_is_due_once_it_is_buried() {
     let mut topic = Topic::new();
     let dead = topic.claims(OTHER, false);
-    topic.stores(&connected(dead));
+    let written = topic.stores(&connected(dead));
     topic.says("other", OTHER, true);
-    assert!(topic.ownership.left_behind().is_empty());
+    assert_eq!(topic.ownership.first_due(), None);
     topic.ownership.bury(OTHER);
-    assert_eq!(topic.ownership.left_behind(), ["c".into()]);
-    topic.stores(&away(topic.next, 0));
-    assert!(topic.ownership.left_behind().is_empty());
+    let after_ms = connected(dead).after_loss_ms().unwrap();
+    let due = (written as u64 * 100 + after_ms, "c".into());
+    assert_eq!(topic.ownership.first_due(), Some(&due));
+    topic.stores(&connected(topic.next));
+    assert_eq!(topic.ownership.first_due(), None);
 }
 
 #[test]

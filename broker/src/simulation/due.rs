@@ -26,7 +26,8 @@ pub(super) async fn run(here: Here) {
         // Another node's to do; if it does not, whoever comes first.
         let later_ms = here.with(|world| world.unix_ms()) + 2 * LAPSE_MS;
         if here.node(|node| node.ownership.take_due(&due, later_ms)) {
-            look_after(&here, &due.1).await;
+            let of_client = here.clone();
+            here.spawn(async move { look_after(&of_client, &due.1).await });
         }
     }
 }
@@ -63,15 +64,4 @@ async fn look_after(here: &Here, client_id: &Arc<str>) {
     claim
         .release(Some(left_of(&session, is_over)), records)
         .await;
-}
-
-/// Sees to the sessions whose clients were connected to a node that is dead.
-pub(super) fn look_after_left_behind(here: &Here) {
-    let mut left_behind = here.node(|node| node.ownership.left_behind());
-    // It comes out of a hash map.
-    left_behind.sort();
-    for client_id in left_behind {
-        let of_client = here.clone();
-        here.spawn(async move { look_after(&of_client, &client_id).await });
-    }
 }

@@ -48,7 +48,9 @@ const FOUND: &[u64] = &[
     // A will whose delay was counted from the death of an earlier owner's node.
     264, 886, 1233, //
     // A will whose time was over when its client came back.
-    370, 758,
+    370, 758, //
+    // A will whose delay was counted from a heartbeat before its connection.
+    298,
 ];
 
 /// Runs in which `sabotage` must be seen.

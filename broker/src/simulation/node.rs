@@ -276,7 +276,6 @@ async fn run_membership(here: Here) {
                 here.spawn(bury(here.clone(), dead, its_name));
             }
         }
-        due::look_after_left_behind(&here);
     }
 }
 
@@ -319,7 +318,6 @@ async fn bury(here: Here, run: Run, name: Arc<str>) {
             }
         }
     });
-    due::look_after_left_behind(&here);
 }
 
 /// What is left of a session whose client is away, as far as it is time for that.
