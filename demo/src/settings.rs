@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use broker::Broker;
 use clap::Parser;
 use fleet::Kind;
 use service::config::{Stop, load};
@@ -119,7 +119,7 @@ impl<'a> PartSettings<'a> {
         Ok(flags.load(&[])?.args)
     }
 
-    pub(crate) fn simulator(&self, broker: &Broker) -> anyhow::Result<simulator::Config> {
+    pub(crate) fn simulator(&self, mqtt: SocketAddr) -> anyhow::Result<simulator::Config> {
         let config = self.config;
         let mut flags = Flags::new("simulator");
         flags
@@ -127,21 +127,21 @@ impl<'a> PartSettings<'a> {
             .add("kind", config.kind.to_string())
             .add("vehicles", config.vehicles.to_string())
             .add("seed", config.seed.to_string())
-            .add("mqtt-host", broker.mqtt_addr().ip().to_string())
-            .add("mqtt-port", broker.mqtt_addr().port().to_string())
+            .add("mqtt-host", mqtt.ip().to_string())
+            .add("mqtt-port", mqtt.port().to_string())
             .add("mqtt-username", SIMULATOR)
             .add("mqtt-password", &self.files.simulator_password)
             .add("metrics-port", config.simulator_metrics_port.to_string());
         Ok(flags.load(&[])?.args)
     }
 
-    pub(crate) fn web_ui(&self, broker: &Broker) -> anyhow::Result<web_ui::Config> {
+    pub(crate) fn web_ui(&self, mqtt_ws: SocketAddr) -> anyhow::Result<web_ui::Config> {
         let mut flags = Flags::new("web-ui");
         flags
             .add("map", self.map())
             .add("kind", self.config.kind.to_string())
             .add("port", self.config.web_ui_port.to_string())
-            .add("mqtt-ws-port", broker.ws_addr().port().to_string())
+            .add("mqtt-ws-port", mqtt_ws.port().to_string())
             .add("mqtt-username", BROWSER)
             .add("mqtt-password", BROWSER);
         Ok(flags.load(&[])?.args)
