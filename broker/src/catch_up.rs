@@ -259,12 +259,12 @@ impl Sweep {
             };
             since_look = 0;
             let looked = sweeping.tail.progress(kafka_topic, |all| {
-                if let Some(tail) = all.get(partition as usize) {
-                    readers.retain(|reader| !reader.join(log, at, is_end, tail));
-                }
+                let tail = all.get(partition as usize)?.as_ref()?;
+                readers.retain(|reader| !reader.join(log, at, is_end, tail));
+                Some(())
             });
-            if looked.is_none() || self.shared.waiting.lock().is_ending {
-                // Nobody on this node wants the topic any more.
+            if looked.flatten().is_none() || self.shared.waiting.lock().is_ending {
+                // Nobody on this node wants the partition any more.
                 return Ok(());
             }
         }

@@ -12,7 +12,7 @@ use service::{BadSetting, Settings};
 
 use crate::acl::Acl;
 use crate::auth::{Authentication, JwtConfig};
-use crate::rules::{Lists, RuleConfig, Rules};
+use crate::rules::{Lists, Partitioner, RuleConfig, Rules};
 
 /// An MQTT broker that keeps everything in Kafka.
 #[derive(Clone, Debug, Parser)]
@@ -81,6 +81,10 @@ pub struct Config {
     /// for topics of the patterns and of the default topic
     #[arg(long, env = "KAFKA_MQTT_TOPIC_TO_MESSAGE_KEY", default_value = "")]
     pub kafka_mqtt_topic_to_message_key: String,
+    /// How all producers place records in the topics of the rules: with murmur2 of the key, as this broker and Java's do, a
+    /// subscription to one topic reads one partition; with any, all. A rule's `partitioner` goes first
+    #[arg(long, env = "KAFKA_PARTITIONER", value_enum, default_value_t = Partitioner::Any)]
+    pub kafka_partitioner: Partitioner,
     /// Create Kafka topics that are not there
     #[arg(long, env = "KAFKA_CREATE_TOPICS", action = ArgAction::Set, default_value_t = true)]
     pub kafka_create_topics: bool,
@@ -247,7 +251,8 @@ impl Ready {
             default_topic: &config.kafka_messages_default_topic,
         };
         written.extend(lists.rules()?);
-        let rules = Rules::new(&written, &config.kafka_messages_default_topic)?;
+        let rules = Rules::new(&written, &config.kafka_messages_default_topic)?
+            .placed_by(config.kafka_partitioner);
         let users = Authentication::load(
             config.users_file_path.as_deref(),
             config.authentication_required,

@@ -256,6 +256,13 @@ fn commit_all(waiting: &Waiting, mut transactions: Transactions, committing: &Co
             return;
         }
         while !group.is_empty() {
+            if transactions.is_in_doubt() {
+                tracing::info!("kafka may end a transaction twice: going on with a new producer");
+                match renew(waiting, committing) {
+                    Some(renewed) => transactions = renewed,
+                    None => return give_up(waiting, group),
+                }
+            }
             let headers: Vec<_> = group
                 .iter()
                 .flat_map(|entry| &entry.records)

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::node::Node;
 use crate::ownership::{BEATS, NodeRecord, Run};
 use crate::sessions::Sessions;
+use crate::sys;
 
 /// How long to wait before something that Kafka refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -192,13 +193,15 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
             .is_none_or(|said: &tokio::task::JoinHandle<()>| said.is_finished());
         if is_answered {
             let (sessions, name) = (Arc::clone(&node.sessions), name.clone());
+            let alive = NodeRecord::alive(run, Some(sys::counts(&node)));
             said = Some(tokio::spawn(async move {
-                let alive = NodeRecord::alive(run);
                 if let Err(error) = say(&sessions, Some(&alive), &name).await {
                     tracing::warn!(%error, "can't say that this node lives");
                 }
             }));
         }
+        let (nodes, _) = directory.with(|all| all.counts());
+        node.metrics.nodes.set(nodes as i64);
         for (suspect, its_name) in directory.with(|all| all.suspects(now, membership.lapse)) {
             tracing::warn!(node = %its_name, "silent for too long: declared dead");
             let sessions = Arc::clone(&node.sessions);
@@ -232,6 +235,7 @@ async fn bury(node: &Arc<Node>, run: Run, name: &str) {
         tokio::time::sleep(RETRY).await;
     }
     node.sessions.directory.bury(run);
+    node.metrics.nodes_lost.inc();
 }
 
 async fn try_bury(node: &Arc<Node>, run: Run, name: &str) -> anyhow::Result<()> {

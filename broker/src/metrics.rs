@@ -49,6 +49,8 @@ pub(crate) struct Metrics {
     pub(crate) subscriptions: Gauge,
     pub(crate) retained: Gauge,
     pub(crate) sessions_expired: Counter,
+    pub(crate) nodes: Gauge,
+    pub(crate) nodes_lost: Counter,
     pub(crate) left_tail: Counter,
     pub(crate) sweeps: Counter,
     pub(crate) swept_records: Counter,
@@ -79,6 +81,8 @@ impl Metrics {
             subscriptions: Gauge::default(),
             retained: Gauge::default(),
             sessions_expired: Counter::default(),
+            nodes: Gauge::default(),
+            nodes_lost: Counter::default(),
             left_tail: Counter::default(),
             sweeps: Counter::default(),
             swept_records: Counter::default(),
@@ -110,6 +114,8 @@ impl Metrics {
             "mqtt_subscriptions" subscriptions "Subscriptions of connected clients"
             "mqtt_retained_messages" retained "Topics that have a retained message"
             "mqtt_sessions_expired" sessions_expired "Sessions that ended since their client did not come back in time"
+            "mqtt_nodes" nodes "Nodes that live, as this one knows, itself included"
+            "mqtt_nodes_lost" nodes_lost "Nodes that ended or died while this one lived"
             "mqtt_left_tail" left_tail "Times that a client which could not keep up left the tail of a partition"
             "mqtt_catch_up_sweeps" sweeps "Sweeps of a partition for those who are behind"
             "mqtt_catch_up_records" swept_records "Records read by sweeps"

@@ -1,6 +1,5 @@
 //! What the connections of one node share.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::logs::Logs;
 use crate::mailbox::{self, Mailbox};
 use crate::membership::Membership;
 use crate::metrics::Metrics;
-use crate::rules::Rules;
+use crate::rules::{Rules, Source};
 use crate::sessions::Sessions;
 use crate::share::Shares;
 use crate::subscriptions::ConnectionId;
@@ -26,9 +25,14 @@ use crate::subscriptions::ConnectionId;
 /// How long a connection or a subscription waits for Kafka; then it is refused, and the client may try again. A guess.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The position of a session in a partition that its node does not read.
+pub(crate) const UNREAD: i64 = -1;
+
 pub(crate) struct Node {
     /// Names this node in what it stores.
     pub(crate) name: String,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) started_ms: u64,
     pub(crate) limits: Arc<Limits>,
     pub(crate) settings: NodeSettings,
     pub(crate) rules: Arc<Rules>,
@@ -45,8 +49,6 @@ pub(crate) struct Node {
     pub(crate) membership: Membership,
     pub(crate) shares: Shares,
     pub(crate) metrics: Arc<Metrics>,
-    /// How many subscriptions need each Kafka topic.
-    pub(crate) needed: tokio::sync::Mutex<HashMap<String, usize>>,
     pub(crate) next_id: AtomicU64,
 }
 
@@ -79,12 +81,16 @@ impl Node {
         for kafka_topic in kafka_topics {
             // Read before the mailbox is looked at: what was done by then is in the mailbox, or was taken out of it.
             let done = self.tail.progress(kafka_topic, |all| {
-                all.iter().map(kafka::Progress::done).collect()
+                let done = |of: &Option<Arc<kafka::Progress>>| of.as_ref().map(|of| of.done());
+                all.iter().map(done).collect()
             });
-            let Some(done): Option<Vec<i64>> = done else {
+            let Some(done): Option<Vec<Option<i64>>> = done else {
                 continue;
             };
-            let of_partition = |(partition, done): (usize, i64)| {
+            let of_partition = |(partition, done): (usize, Option<i64>)| {
+                let Some(done) = done else {
+                    return UNREAD;
+                };
                 let log = self.logs.number(kafka_topic, partition as i32);
                 log.map_or(done, |log| {
                     let position = mailbox.position(log, done);
@@ -141,42 +147,31 @@ impl Node {
             .map_err(|_| ReasonCode::SERVER_UNAVAILABLE)
     }
 
-    /// Reads Kafka topics, for one more subscription.
-    pub(crate) async fn follow(&self, kafka_topics: &[&str]) -> Result<(), ReasonCode> {
-        // Only the waiting for others is given up; what has begun keeps its count right.
-        let mut needed = self.patiently(self.needed.lock()).await?;
-        for (at, kafka_topic) in kafka_topics.iter().enumerate() {
-            if let Some(count) = needed.get_mut(*kafka_topic) {
-                *count += 1;
-                continue;
-            }
-            if let Err(error) = self.tail.follow(kafka_topic, Start::End).await {
-                tracing::warn!(%error, kafka_topic, "can't follow");
-                self.release_locked(&mut needed, &kafka_topics[..at]).await;
-                return Err(ReasonCode::UNSPECIFIED_ERROR);
-            }
-            needed.insert((*kafka_topic).to_owned(), 1);
+    /// Reads what one more subscription needs.
+    pub(crate) async fn follow(&self, sources: &[Source<'_>]) -> Result<(), ReasonCode> {
+        for (at, source) in sources.iter().enumerate() {
+            let key = source.key.as_deref().map(str::as_bytes);
+            let follow = self.tail.follow(source.kafka_topic, key, Start::End);
+            let refused = match self.patiently(follow).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, kafka_topic = source.kafka_topic, "can't follow");
+                    ReasonCode::UNSPECIFIED_ERROR
+                }
+                Err(reason) => reason,
+            };
+            self.release(&sources[..at]).await;
+            return Err(refused);
         }
         Ok(())
     }
 
-    /// One subscription less needs these Kafka topics.
-    pub(crate) async fn release(&self, kafka_topics: &[&str]) {
-        let mut needed = self.needed.lock().await;
-        self.release_locked(&mut needed, kafka_topics).await;
-    }
-
-    async fn release_locked(&self, needed: &mut HashMap<String, usize>, kafka_topics: &[&str]) {
-        for kafka_topic in kafka_topics {
-            let Some(count) = needed.get_mut(*kafka_topic) else {
-                continue;
-            };
-            *count -= 1;
-            if *count == 0 {
-                needed.remove(*kafka_topic);
-                if let Err(error) = self.tail.unfollow(kafka_topic).await {
-                    tracing::warn!(%error, kafka_topic, "can't stop following");
-                }
+    /// One subscription less needs these.
+    pub(crate) async fn release(&self, sources: &[Source<'_>]) {
+        for source in sources {
+            let key = source.key.as_deref().map(str::as_bytes);
+            if let Err(error) = self.tail.unfollow(source.kafka_topic, key).await {
+                tracing::warn!(%error, kafka_topic = source.kafka_topic, "can't stop following");
             }
         }
     }

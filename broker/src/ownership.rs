@@ -55,6 +55,40 @@ pub(crate) struct NodeRecord {
     /// Another node has found it silent for too long: what it writes from now on does not count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_dead: bool,
+    /// There when the node says it of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counts: Option<Counts>,
+}
+
+/// What a node counts, for the sums over all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Counts {
+    /// When the node started, in milliseconds since the Unix epoch.
+    pub(crate) started_ms: u64,
+    /// Clients that are connected.
+    pub(crate) connected: u64,
+    pub(crate) subscriptions: u64,
+    pub(crate) messages_received: u64,
+    pub(crate) messages_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+}
+
+impl Counts {
+    /// Of two nodes together.
+    fn and(self, other: Self) -> Self {
+        Self {
+            // The service is as old as its oldest node.
+            started_ms: self.started_ms.min(other.started_ms),
+            connected: self.connected + other.connected,
+            subscriptions: self.subscriptions + other.subscriptions,
+            messages_received: self.messages_received + other.messages_received,
+            messages_sent: self.messages_sent + other.messages_sent,
+            bytes_received: self.bytes_received + other.bytes_received,
+            bytes_sent: self.bytes_sent + other.bytes_sent,
+        }
+    }
 }
 
 /// What a record may mean for this node.
@@ -124,6 +158,8 @@ struct Node {
     heard_ms: i64,
     /// Heartbeats of this node since then.
     beats: u32,
+    /// What it said last that it counts.
+    counts: Option<Counts>,
 }
 
 impl Node {
@@ -134,19 +170,26 @@ impl Node {
             heard: now,
             heard_ms: record.timestamp_ms,
             beats: 0,
+            counts: None,
         }
     }
 }
 
 impl NodeRecord {
-    pub(crate) fn alive(run: Run) -> Self {
-        let is_dead = false;
-        Self { run, is_dead }
+    pub(crate) fn alive(run: Run, counts: Option<Counts>) -> Self {
+        Self {
+            run,
+            is_dead: false,
+            counts,
+        }
     }
 
     pub(crate) fn dead(run: Run) -> Self {
-        let is_dead = true;
-        Self { run, is_dead }
+        Self {
+            run,
+            is_dead: true,
+            counts: None,
+        }
     }
 }
 
@@ -316,6 +359,7 @@ impl Ownership {
             .as_ref()
             .filter(|node| !node.is_dead)
             .map(|node| node.run);
+        let counts = written.as_ref().and_then(|node| node.counts);
         let named: Vec<(Run, bool)> = self
             .nodes
             .iter()
@@ -354,10 +398,21 @@ impl Ownership {
             }
         }
         if !self.declared.contains_key(&run) && !self.dead.contains(&run) {
-            let node = Node::heard(name, record, now, true);
+            let node = Node {
+                counts,
+                ..Node::heard(name, record, now, true)
+            };
             self.nodes.insert(run, node);
         }
         Ok(events)
+    }
+
+    /// How many nodes live, and what they have said that they count, together. Each node that has read as far says the
+    /// same.
+    pub(crate) fn counts(&self) -> (usize, Counts) {
+        let said = self.nodes.values().filter_map(|node| node.counts);
+        let sums = said.reduce(Counts::and).unwrap_or_default();
+        (self.nodes.len(), sums)
     }
 
     /// Runs that were silent for `lapse` while this node was heard.

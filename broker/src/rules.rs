@@ -18,13 +18,14 @@ mod shape;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use service::BadSetting;
 
 pub(crate) use lists::Lists;
 pub(crate) use overlap::{covers, overlaps};
 use pattern::Values;
-pub(crate) use rule::{Direction, Retain, Rule, RuleConfig};
+pub(crate) use rule::{Direction, Partitioner, Retain, Rule, RuleConfig};
 
 /// A level that stands for any: from Unicode's private use area, since no rule has it.
 const ANY_LEVEL: &str = "\u{e000}";
@@ -35,6 +36,27 @@ pub(crate) struct Rules {
     rules: Vec<Rule>,
     /// Rules by Kafka topic, in order.
     by_kafka_topic: HashMap<String, Vec<usize>>,
+}
+
+/// What has to be read for a subscription.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Source<'r> {
+    pub(crate) kafka_topic: &'r str,
+    /// Only the partition of this key.
+    pub(crate) key: Option<Box<str>>,
+}
+
+impl Source<'_> {
+    /// Those of so many partitions that have to be read.
+    pub(crate) fn partitions(&self, count: usize) -> Range<usize> {
+        match &self.key {
+            Some(key) if count > 0 => {
+                let partition = kafka::partition_of(key.as_bytes(), count) as usize;
+                partition..partition + 1
+            }
+            _ => 0..count,
+        }
+    }
 }
 
 impl Rules {
@@ -88,6 +110,14 @@ impl Rules {
         };
         rules.iter().try_for_each(|rule| rules.check_keys(rule))?;
         Ok(rules)
+    }
+
+    /// The rules that do not say how records are placed take this.
+    pub(crate) fn placed_by(mut self, partitioner: Partitioner) -> Self {
+        for rule in &mut self.rules {
+            rule.partitioner.get_or_insert(partitioner);
+        }
+        self
     }
 
     /// Refuses a rule whose every key reads as another rule's: an example shows it. Keys that can be confused only
@@ -165,6 +195,22 @@ impl Rules {
     /// Kafka topics that have to be read for a subscription, each once.
     pub(crate) fn kafka_topics_of(&self, filter: &str) -> Vec<&str> {
         self.topics_where(filter, |_| true)
+    }
+
+    /// What has to be read for a subscription: each Kafka topic once, and where all matching records have one key, and are
+    /// placed by it, that key.
+    pub(crate) fn sources_of(&self, filter: &str) -> Vec<Source<'_>> {
+        let one_topic = (!filter.contains(['+', '#'])).then(|| self.to_kafka(filter));
+        let placed = one_topic
+            .flatten()
+            .filter(|(rule, _)| rule.partitioner == Some(Partitioner::Murmur2));
+        self.kafka_topics_of(filter)
+            .into_iter()
+            .map(|kafka_topic| Source {
+                kafka_topic,
+                key: placed.as_ref().map(|(_, key)| key.as_ref().into()),
+            })
+            .collect()
     }
 
     /// Kafka topics with `retain = "latest"` that may hold retained messages of a filter, each once.

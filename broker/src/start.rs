@@ -1,6 +1,5 @@
 //! Puts a node together, and takes it down.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -28,7 +27,7 @@ use crate::node::{Node, NodeSettings};
 use crate::ownership::{NodeRecord, Ownership};
 use crate::retained::Retained;
 use crate::rules::Retain;
-use crate::sessions::{Directory, Sessions};
+use crate::sessions::{Directory, Sessions, now_ms};
 use crate::share::Shares;
 use crate::subscriptions::Subscriptions;
 use crate::{due, mailbox, sys};
@@ -250,15 +249,14 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
         move || ring.ring(),
     )?);
     metrics.add_fetched("tail", tail.fetched());
-    let mut needed = HashMap::new();
     for kafka_topic in stores(&rules, &config.retained_messages_topic) {
         let to_egress = Arc::clone(&egress);
         let positions = restore(&kafka, &kafka_topic, move |record| {
             to_egress.restore(&record);
         })
         .await?;
-        tail.follow(&kafka_topic, Start::At(positions)).await?;
-        needed.insert(kafka_topic, 1);
+        tail.follow(&kafka_topic, None, Start::At(positions))
+            .await?;
     }
     metrics.retained.set(egress.retained.len() as i64);
     let catch_up = CatchUp::start(
@@ -292,6 +290,7 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
     })
     .await?;
     Ok(Node {
+        started_ms: now_ms(),
         name,
         settings: NodeSettings {
             queue: mailbox::Bounds {
@@ -319,7 +318,6 @@ async fn make_node(ready: Ready, metrics: Arc<Metrics>, port: u16) -> anyhow::Re
         membership,
         shares,
         metrics,
-        needed: tokio::sync::Mutex::new(needed),
         next_id: AtomicU64::new(1),
     })
 }
@@ -367,7 +365,7 @@ async fn start_sessions(starting: Starting<'_>) -> anyhow::Result<Arc<Sessions>>
         || {},
     )?;
     metrics.add_fetched("sessions", tail.fetched());
-    tail.follow(topic, Start::At(positions)).await?;
+    tail.follow(topic, None, Start::At(positions)).await?;
     let ledger = match config.kafka_transactions {
         true => Ledger::together(usize::try_from(config.kafka_queue_bytes)?),
         false => Ledger::one_by_one(producer),
@@ -406,7 +404,7 @@ async fn start_sessions(starting: Starting<'_>) -> anyhow::Result<Arc<Sessions>>
     } else {
         tracing::warn!("no transactions: QoS 2 is at least once when a node crashes");
     }
-    let alive = NodeRecord::alive(run);
+    let alive = NodeRecord::alive(run, None);
     // From now on others know this node, and an earlier run of it is over.
     membership::say(&sessions, Some(&alive), name).await?;
     membership::read_all(&sessions).await?;

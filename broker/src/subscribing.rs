@@ -11,8 +11,10 @@ use mqtt::{ReasonCode, TopicFilter};
 use crate::catch_up::Reader;
 use crate::client::{Client, Made};
 use crate::connection::Connection;
+use crate::node::UNREAD;
 use crate::record;
 use crate::replay::{self, Replay};
+use crate::rules::Source;
 use crate::session_record::SessionRecord;
 use crate::share::Share;
 use crate::subscriptions::{Subscriber, retained_delivery};
@@ -84,7 +86,7 @@ impl Connection {
         };
         let shows_source = property(record::METADATA) == Some("true");
         let id = subscribe.properties.subscription_ids.first().copied();
-        let kafka_topics = node.rules.kafka_topics_of(filter.as_str());
+        let sources = node.rules.sources_of(filter.as_str());
         let subscriber = Subscriber {
             mailbox: Arc::clone(&self.mailbox),
             client_id: Arc::clone(client.claim.client_id()),
@@ -103,22 +105,22 @@ impl Connection {
             client.subscriptions.insert(filter.clone(), made);
             return Ok(());
         }
-        node.follow(&kafka_topics).await?;
+        node.follow(&sources).await?;
         let replay = match from {
             None => None,
-            Some(from) => match self.start_replay(client, filter, from, &kafka_topics).await {
+            Some(from) => match self.start_replay(client, filter, from, &sources).await {
                 Ok(replay) => Some(Arc::new(replay)),
                 Err(reason) => {
-                    node.release(&kafka_topics).await;
+                    node.release(&sources).await;
                     return Err(reason);
                 }
             },
         };
         if replay.is_none() {
-            for kafka_topic in &kafka_topics {
+            for source in &sources {
                 // What was acknowledged before this subscription is not for it.
-                if let Err(reason) = node.reach_end(kafka_topic).await {
-                    node.release(&kafka_topics).await;
+                if let Err(reason) = node.reach_end(source.kafka_topic).await {
+                    node.release(&sources).await;
                     return Err(reason);
                 }
             }
@@ -132,7 +134,7 @@ impl Connection {
             .subscriptions
             .insert(filter, client.id, subscriber);
         if !is_new {
-            node.release(&kafka_topics).await;
+            node.release(&sources).await;
         }
         node.count_subscriptions();
         let has_history = replay.is_some();
@@ -193,7 +195,7 @@ impl Connection {
         client: &Client,
         filter: &TopicFilter,
         from: &str,
-        kafka_topics: &[&str],
+        sources: &[Source<'_>],
     ) -> Result<Replay, ReasonCode> {
         let node = &self.node;
         if !node.acl.may_replay(&client.identity, filter) {
@@ -202,7 +204,8 @@ impl Connection {
         let from = replay::From::parse(from, SystemTime::now())
             .ok_or(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR)?;
         let mut starts = Vec::new();
-        for kafka_topic in kafka_topics {
+        for source in sources {
+            let kafka_topic = source.kafka_topic;
             let positions = match from {
                 replay::From::Time(ms) => {
                     node.ends
@@ -230,7 +233,9 @@ impl Connection {
                 tracing::warn!(%error, kafka_topic, "can't find where history starts");
                 ReasonCode::UNSPECIFIED_ERROR
             })?;
-            for position in positions {
+            let needed = source.partitions(positions.len());
+            let is_needed = |at: &kafka::Position| needed.contains(&(at.partition as usize));
+            for position in positions.into_iter().filter(is_needed) {
                 let log = node.logs.number(kafka_topic, position.partition);
                 starts.extend(log.map(|log| (log, position.offset)));
             }
@@ -270,10 +275,10 @@ impl Connection {
             let share = if filter.share_group().is_some() {
                 Some(self.join(client, filter, subscriber).await?)
             } else {
-                let kafka_topics = node.rules.kafka_topics_of(filter.as_str());
-                node.follow(&kafka_topics).await?;
+                let sources = node.rules.sources_of(filter.as_str());
+                node.follow(&sources).await?;
                 // Behind before it is in the tree: so the tail gives it nothing that a sweep has to bring.
-                for (log, next) in self.starts(session, &kafka_topics) {
+                for (log, next) in self.starts(session, &sources) {
                     self.mailbox.leave_tail(log, next);
                 }
                 node.egress
@@ -290,7 +295,8 @@ impl Connection {
         for kafka_topic in client.kafka_topics() {
             node.tail.progress(kafka_topic, |all| {
                 for (partition, tail) in all.iter().enumerate() {
-                    if let Some(log) = node.logs.number(kafka_topic, partition as i32) {
+                    let log = node.logs.number(kafka_topic, partition as i32);
+                    if let (Some(log), Some(tail)) = (log, tail) {
                         self.mailbox.stay_if_current(log, tail);
                     }
                 }
@@ -299,18 +305,23 @@ impl Connection {
         Ok(())
     }
 
-    /// Where a session was in each partition of some Kafka topics. A partition that it does not know came later: all of it
-    /// was missed. A Kafka topic that it does not know came with other rules: it is read from now on.
-    fn starts(&self, session: &SessionRecord, kafka_topics: &[&str]) -> Vec<(u32, i64)> {
+    /// Where a session was in each partition that a filter needs. A partition that it does not know came later: all of it
+    /// was missed. A Kafka topic that it does not know came with other rules: it is read from now on, and so is a partition
+    /// that it did not read.
+    fn starts(&self, session: &SessionRecord, sources: &[Source<'_>]) -> Vec<(u32, i64)> {
         let mut starts = Vec::new();
-        for kafka_topic in kafka_topics {
-            let Some(positions) = session.positions.get(*kafka_topic) else {
+        for source in sources {
+            let kafka_topic = source.kafka_topic;
+            let Some(positions) = session.positions.get(kafka_topic) else {
                 continue;
             };
             let partitions = self.node.tail.progress(kafka_topic, <[_]>::len);
-            for partition in 0..partitions.unwrap_or(0) {
-                if let Some(log) = self.node.logs.number(kafka_topic, partition as i32) {
-                    starts.push((log, positions.get(partition).copied().unwrap_or(0)));
+            for partition in source.partitions(partitions.unwrap_or(0)) {
+                let next = positions.get(partition).copied().unwrap_or(0);
+                if let Some(log) = self.node.logs.number(kafka_topic, partition as i32)
+                    && next != UNREAD
+                {
+                    starts.push((log, next));
                 }
             }
         }
@@ -349,9 +360,9 @@ impl Connection {
                 }
             }
             None => {
-                let kafka_topics = self.node.rules.kafka_topics_of(filter.as_str());
+                let sources = self.node.rules.sources_of(filter.as_str());
                 self.node.egress.subscriptions.remove(filter, client.id);
-                self.node.release(&kafka_topics).await;
+                self.node.release(&sources).await;
             }
         }
         self.node.count_subscriptions();

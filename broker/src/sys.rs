@@ -1,8 +1,8 @@
-//! `$SYS/broker/…`: what the node knows of itself, for those whom a rule lets read it. It is of this node, so it does not
-//! go through Kafka.
+//! `$SYS/broker/…`: what the broker knows of itself, for those whom a rule lets read it. What its nodes count is summed up
+//! from their heartbeats, so that all nodes say the same; each node gives it to its own clients, so it is no record.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mqtt::properties::Properties;
@@ -12,13 +12,14 @@ use service::Shutdown;
 
 use crate::mailbox::Bells;
 use crate::node::Node;
+use crate::ownership::Counts;
 use crate::routed::Routed;
+use crate::sessions::now_ms;
 
 /// Publishes every `interval`, until `shutdown`.
 pub(crate) async fn run(node: Arc<Node>, interval: Duration, shutdown: Shutdown) {
-    let started = Instant::now();
     loop {
-        for (name, value) in values(&node, started.elapsed()) {
+        for (name, value) in values(&node) {
             publish(&node, name, value);
         }
         tokio::select! {
@@ -28,27 +29,41 @@ pub(crate) async fn run(node: Arc<Node>, interval: Duration, shutdown: Shutdown)
     }
 }
 
-fn values(node: &Node, uptime: Duration) -> Vec<(&'static str, String)> {
+/// What this node counts, for its next heartbeat.
+pub(crate) fn counts(node: &Node) -> Counts {
     let metrics = &node.metrics;
+    Counts {
+        started_ms: node.started_ms,
+        connected: node.sessions.directory.connected() as u64,
+        subscriptions: node.subscriptions() as u64,
+        messages_received: metrics.messages_received(),
+        messages_sent: metrics.messages_sent(),
+        bytes_received: metrics.received_bytes.get(),
+        bytes_sent: metrics.sent_bytes.get(),
+    }
+}
+
+fn values(node: &Node) -> Vec<(&'static str, String)> {
+    let directory = &node.sessions.directory;
+    let (nodes, sums) = directory.with(|all| all.counts());
     let counts = [
-        ("uptime", uptime.as_secs()),
-        (
-            "clients/connected",
-            node.sessions.directory.connected() as u64,
-        ),
-        ("sessions/stored", node.sessions.directory.stored() as u64),
-        ("subscriptions/count", node.subscriptions() as u64),
+        ("uptime", now_ms().saturating_sub(sums.started_ms) / 1000),
+        ("nodes", nodes as u64),
+        ("clients/connected", sums.connected),
+        ("sessions/stored", directory.stored() as u64),
+        ("subscriptions/count", sums.subscriptions),
         ("retained/count", node.egress.retained.len() as u64),
-        ("messages/received", metrics.messages_received()),
-        ("messages/sent", metrics.messages_sent()),
-        ("bytes/received", metrics.received_bytes.get()),
-        ("bytes/sent", metrics.sent_bytes.get()),
+        ("messages/received", sums.messages_received),
+        ("messages/sent", sums.messages_sent),
+        ("bytes/received", sums.bytes_received),
+        ("bytes/sent", sums.bytes_sent),
     ];
     let mut values: Vec<_> = counts
         .into_iter()
         .map(|(name, count)| (name, count.to_string()))
         .collect();
     values.push(("version", format!("convoy {}", env!("CARGO_PKG_VERSION"))));
+    // The only one that is of the node that the client is on.
     values.push(("node", node.name.clone()));
     values
 }

@@ -1,6 +1,8 @@
 //! Several nodes on one Kafka: one server. On the embedded Kafka or the one that `TEST_KAFKA` names.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/process.rs"]
 mod process;
 mod support;
@@ -257,4 +259,129 @@ async fn a_node_that_was_stopped_for_too_long_does_not_come_back_to_its_clients(
     new.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)))
         .await;
     b.stop().await;
+}
+
+/// What the nodes count is summed up, and each of them says the same of all.
+#[tokio::test]
+async fn every_node_gives_the_sums_of_all() {
+    let kafka = Kafka::start().await;
+    let [a, b] = ["--node-name=a", "--node-name=b"].map(|name| [name, "--mqtt-sys-interval-s=1"]);
+    let a = TestBroker::start_with(&kafka, "", &a).await;
+    let b = TestBroker::start_with(&kafka, "", &b).await;
+    let mut at_a = a.client(Version::V5, "at-a").await;
+    let mut at_b = b.client(Version::V5, "at-b").await;
+    for watcher in [&mut at_a, &mut at_b] {
+        let all = subscription("$SYS/broker/#", QoS::AtMostOnce);
+        assert_eq!(watcher.subscribe(vec![all]).await, [ReasonCode::SUCCESS]);
+    }
+    let mut publisher = b.client(Version::V5, "publisher").await;
+    for number in 1..=5 {
+        let packet = publish("t", QoS::AtLeastOnce, number, "x");
+        assert_eq!(publisher.publish(packet).await, ReasonCode::SUCCESS);
+    }
+    for (watcher, name) in [(&mut at_a, "a"), (&mut at_b, "b")] {
+        let expected = [
+            ("nodes", "2"),
+            ("clients/connected", "3"),
+            ("subscriptions/count", "2"),
+            ("messages/received", "5"),
+            ("node", name),
+        ];
+        say(watcher, &expected).await;
+    }
+    // Who goes takes along what it has counted.
+    drop((publisher, at_b));
+    b.stop().await;
+    let expected = [
+        ("nodes", "1"),
+        ("clients/connected", "1"),
+        ("messages/received", "0"),
+    ];
+    say(&mut at_a, &expected).await;
+    a.stop().await;
+}
+
+async fn acknowledge(client: &mut Client, message: &Publish) {
+    let ack = Ack::success(message.packet_id.unwrap());
+    client.send(&Packet::PubAck(ack)).await;
+}
+
+/// Waits until these values below `$SYS/broker/` are those that came last.
+async fn say(watcher: &mut Client, expected: &[(&str, &str)]) {
+    let mut said = std::collections::BTreeMap::new();
+    let is_said = |said: &std::collections::BTreeMap<String, String>| {
+        expected.iter().all(|(name, value)| {
+            said.get(&format!("$SYS/broker/{name}"))
+                .is_some_and(|s| s == value)
+        })
+    };
+    while !is_said(&said) {
+        let message = watcher.message().await;
+        let (topic, payload) = text(&message);
+        said.insert(topic, payload);
+    }
+}
+
+/// Where keys say in which partition a record is, a subscription to one topic reads one partition: nothing else is fetched,
+/// and its session misses nothing, whatever node it comes back to.
+#[tokio::test]
+async fn a_session_of_one_topic_reads_one_partition() {
+    const PARTITIONS: usize = 3;
+    let kafka = Kafka::start().await;
+    let start = async |name: &str| {
+        let name = format!("--node-name={name}");
+        let flags = [name.as_str(), "--kafka-partitioner=murmur2"];
+        TestBroker::start_with(&kafka, "", &flags).await
+    };
+    let (a, b, c) = (start("a").await, start("b").await, start("c").await);
+    let partition = |topic: &str| kafka::partition_of(topic.as_bytes(), PARTITIONS);
+    let topics: Vec<String> = (0..30).map(|number| format!("t/{number}")).collect();
+    let large = "x".repeat(10_000);
+    let mut publisher = c.client(Version::V5, "publisher").await;
+    let mut publish_all = async |own: &str| {
+        for (number, topic) in topics.iter().enumerate() {
+            let payload = if number == 0 { own } else { &large };
+            let packet = publish(topic, QoS::AtLeastOnce, number as u16 + 1, payload);
+            assert_eq!(publisher.publish(packet).await, ReasonCode::SUCCESS);
+        }
+    };
+
+    let (mut client, _) = Client::come(a.broker.mqtt_addr(), persistent(Version::V5, "s")).await;
+    let own = subscription("t/0", QoS::AtLeastOnce);
+    client.subscribe(vec![own]).await;
+    publish_all("live").await;
+    let live = client.message().await;
+    assert_eq!(text(&live), ("t/0".into(), "live".into()));
+    acknowledge(&mut client, &live).await;
+    client.nothing_more().await;
+    let beside = topics[1..]
+        .iter()
+        .filter(|topic| partition(topic) == partition("t/0"));
+    let (needed, all) = (beside.count() as f64 * 1e4, 29.0 * 1e4);
+    assert!(needed > 0.0 && needed < all / 2.0, "{needed} of {all}");
+    let fetched = "mqtt_kafka_fetched_bytes_total{reader=\"tail\"}";
+    http::until(a.broker.admin_addr(), fetched, |bytes| bytes >= needed).await;
+    let bytes = http::metric(a.broker.admin_addr(), fetched).await;
+    assert!(
+        bytes < needed + (all - needed) / 2.0,
+        "{bytes} fetched, {needed} needed"
+    );
+
+    client
+        .send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)))
+        .await;
+    assert_eq!(client.next().await, None);
+    publish_all("missed").await;
+    let (mut client, present) =
+        Client::come(b.broker.mqtt_addr(), persistent(Version::V5, "s")).await;
+    assert!(present);
+    let missed = client.message().await;
+    assert_eq!(text(&missed), ("t/0".into(), "missed".into()));
+    acknowledge(&mut client, &missed).await;
+    publish_all("live again").await;
+    assert_eq!(text(&client.message().await).1, "live again");
+    client.nothing_more().await;
+    for node in [a, b, c] {
+        node.stop().await;
+    }
 }

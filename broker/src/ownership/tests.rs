@@ -41,7 +41,11 @@ impl Topic {
     }
 
     fn says(&mut self, name: &str, run: Run, is_dead: bool) -> Vec<Event> {
-        let value = serde_json::to_vec(&NodeRecord { run, is_dead }).unwrap();
+        let record = match is_dead {
+            true => NodeRecord::dead(run),
+            false => NodeRecord::alive(run, None),
+        };
+        let value = serde_json::to_vec(&record).unwrap();
         self.has(&format!("node/{name}"), Some(value), 0).1
     }
 

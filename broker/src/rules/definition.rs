@@ -166,6 +166,7 @@ fn rule() -> impl Strategy<Value = RuleConfig> {
                     key: has_key.then_some(key),
                     retain: Retain::Topic,
                     direction: Direction::Both,
+                    partitioner: None,
                     partitions: None,
                     retention_s: None,
                 }

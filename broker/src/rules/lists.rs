@@ -108,6 +108,7 @@ fn rule(kafka: &str, mqtt: String, key: Option<String>) -> RuleConfig {
         key,
         retain: Retain::Topic,
         direction: Direction::Both,
+        partitioner: None,
         partitions: None,
         retention_s: None,
     }

@@ -25,6 +25,8 @@ pub(crate) struct RuleConfig {
     /// Which ways messages go.
     #[serde(default)]
     pub(crate) direction: Direction,
+    /// How records are placed in the Kafka topic; left out: as the setting says.
+    pub(crate) partitioner: Option<Partitioner>,
     /// Partitions, when the broker has to create the Kafka topic.
     pub(crate) partitions: Option<i32>,
     /// Retention in seconds, when the broker has to create the Kafka topic; `retain = "latest"` makes it compacted.
@@ -55,6 +57,18 @@ pub(crate) enum Direction {
     FromKafka,
 }
 
+/// Which partition of a Kafka topic a record is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partitioner {
+    /// Any: each producer has its own way. Who wants one key reads all partitions.
+    #[default]
+    Any,
+    /// The one that the murmur2 hash of its key names, as with Java's producers and this broker: who wants one key reads one
+    /// partition.
+    Murmur2,
+}
+
 /// A rule that is checked and ready.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -64,6 +78,8 @@ pub(crate) struct Rule {
     pub(crate) retain: Retain,
     /// Which ways messages go.
     pub(crate) direction: Direction,
+    /// How records are placed.
+    pub(crate) partitioner: Option<Partitioner>,
     /// Partitions, when the Kafka topic has to be created.
     pub(crate) partitions: Option<i32>,
     /// Retention in seconds, when the Kafka topic has to be created.
@@ -96,6 +112,7 @@ impl Rule {
             kafka_topic: written.kafka.clone(),
             retain: written.retain,
             direction: written.direction,
+            partitioner: written.partitioner,
             partitions: written.partitions,
             retention_s: written.retention_s,
             pattern,
@@ -113,6 +130,7 @@ impl Rule {
             key: None,
             retain: Retain::Topic,
             direction: Direction::Both,
+            partitioner: None,
             partitions: None,
             retention_s: None,
         })

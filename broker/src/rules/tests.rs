@@ -9,6 +9,7 @@ pub(super) fn rule(mqtt: &str, kafka: &str, key: Option<&str>) -> RuleConfig {
         key: key.map(Into::into),
         retain: Retain::Topic,
         direction: Direction::Both,
+        partitioner: None,
         partitions: None,
         retention_s: None,
     }
@@ -336,4 +337,55 @@ proptest! {
         let all = names.iter().all(|name| !fb.matches(name) || fa.matches(name));
         prop_assert_eq!(covers(&a, &b), all, "{} {}", a, b);
     }
+}
+
+#[test]
+fn a_filter_that_fixes_the_key_needs_one_partition_where_keys_say_which() {
+    let key_of = |rules: &Rules, filter: &str| {
+        let sources = rules.sources_of(filter);
+        let all = sources
+            .iter()
+            .map(|of| (of.kafka_topic.to_owned(), of.key.clone()));
+        all.collect::<Vec<_>>()
+    };
+    let one =
+        |kafka_topic: &str, key: Option<&str>| vec![(kafka_topic.to_owned(), key.map(Into::into))];
+    let any = fleet().placed_by(Partitioner::Any);
+    let placed = fleet().placed_by(Partitioner::Murmur2);
+    for (filter, kafka_topic, key) in [
+        ("fleet/positions/T1", "positions", Some("T1")),
+        ("foo/1/bar/2", "foo", Some("1_2")),
+        ("trains/1", "mqtt_messages", Some("trains/1")),
+        ("fleet/positions/+", "positions", None),
+        ("foo/1/bar/+", "foo", None),
+        // Refused as a topic: nothing can have that key.
+        ("foo/1_2/bar/3", "foo", None),
+    ] {
+        assert_eq!(key_of(&placed, filter), one(kafka_topic, key), "{filter}");
+        assert_eq!(key_of(&any, filter), one(kafka_topic, None), "{filter}");
+    }
+    // What a rule says for itself goes first.
+    let mut by_hand = rule("t/{x}", "k", Some("{x}"));
+    by_hand.partitioner = Some(Partitioner::Any);
+    let rules = Rules::new(&[by_hand], "d")
+        .unwrap()
+        .placed_by(Partitioner::Murmur2);
+    assert_eq!(key_of(&rules, "t/1"), one("k", None));
+    assert_eq!(key_of(&rules, "u/1"), one("d", Some("u/1")));
+    // Java's example: the key decides.
+    let source = Source {
+        kafka_topic: "k",
+        key: Some("21".into()),
+    };
+    let partition = kafka::partition_of(b"21", 6) as usize;
+    assert_eq!(source.partitions(6), partition..partition + 1);
+    assert_eq!(source.partitions(0), 0..0);
+    assert_eq!(
+        Source {
+            kafka_topic: "k",
+            key: None
+        }
+        .partitions(6),
+        0..6
+    );
 }

@@ -202,7 +202,10 @@ async fn finish(here: &Here) {
 
 /// All that concerns all clients is in the first partition.
 fn says(run: Run, is_dead: bool, name: &str) -> ToAppend {
-    let record = serde_json::to_vec(&NodeRecord { run, is_dead });
+    let record = serde_json::to_vec(&match is_dead {
+        true => NodeRecord::dead(run),
+        false => NodeRecord::alive(run, None),
+    });
     ToAppend {
         partition: 0,
         key: format!("node/{name}"),

@@ -1,6 +1,7 @@
 //! Follows the end of any number of topics on one thread.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -13,7 +14,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 use crate::quiet::{Quiet, STATISTICS};
-use crate::{Bounds, Cursor, Ends, Error, Fetched, Found, Position, Record, Settings};
+use crate::{
+    Bounds, Cursor, Ends, Error, Fetched, Found, Position, Record, Settings, partition_of,
+};
 
 /// How long a call about one topic (partitions, end offsets) may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +49,8 @@ pub struct Tail {
     settings: Settings,
     positions: Arc<Positions>,
     fetched: Fetched,
-    changing: tokio::sync::Mutex<()>,
+    /// How many have asked for each partition of the topics that are followed.
+    readers: tokio::sync::Mutex<HashMap<String, Vec<usize>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -109,56 +113,100 @@ impl Tail {
             settings: settings.clone(),
             positions,
             fetched,
-            changing: tokio::sync::Mutex::new(()),
+            readers: tokio::sync::Mutex::default(),
             stop,
             thread: Some(thread),
         })
     }
 
-    /// Starts following `kafka_topic`. When this returns, every record from the start on will be delivered.
-    /// Does nothing when it is followed already.
+    /// Starts following `kafka_topic`, or of it only the partition that murmur2 places `key` in. When this returns, every
+    /// record from the start on will be delivered. What is followed already goes on; it is counted how many ask for it. A
+    /// call that is given up before it returns has changed nothing.
     ///
     /// # Errors
     /// When the topic does not exist or the cluster does not answer.
-    pub async fn follow(&self, kafka_topic: &str, start: Start) -> Result<(), Error> {
-        let _one_at_a_time = self.changing.lock().await;
-        if self.positions.get(kafka_topic).is_some() {
-            return Ok(());
+    pub async fn follow(
+        &self,
+        kafka_topic: &str,
+        key: Option<&[u8]>,
+        start: Start,
+    ) -> Result<(), Error> {
+        let mut readers = self.readers.lock().await;
+        let known = self.positions.get(kafka_topic);
+        let mut bounds = Vec::new();
+        let partitions = match &known {
+            Some(followed) => followed.partitions.len(),
+            None => {
+                bounds = self.ends.of(kafka_topic, CALL_TIMEOUT).await?;
+                readers.insert(kafka_topic.to_owned(), vec![0; bounds.len()]);
+                bounds.len()
+            }
+        };
+        let of_topic = readers.entry(kafka_topic.to_owned()).or_default();
+        let wanted = wanted(key, partitions);
+        let is_new = |partition: i32| of_topic[partition as usize] == 0;
+        if wanted.clone().any(is_new) {
+            if bounds.is_empty() {
+                bounds = self.ends.of(kafka_topic, CALL_TIMEOUT).await?;
+            }
+            bounds.retain(|of| wanted.contains(&of.partition) && is_new(of.partition));
+            let from = start_positions(&bounds, &start);
+            let mut list = TopicPartitionList::new();
+            for position in &from {
+                let offset = Offset::Offset(position.offset);
+                list.add_partition_offset(kafka_topic, position.partition, offset)?;
+            }
+            // Known before the first record can come, so that none is counted as unknown.
+            self.positions.add(kafka_topic, partitions, &from);
+            self.consumer
+                .incremental_assign(&list)
+                .inspect_err(|_refused| {
+                    let added = from.iter().map(|position| position.partition);
+                    self.positions.remove(kafka_topic, added);
+                })?;
         }
-        let bounds = self.ends.of(kafka_topic, CALL_TIMEOUT).await?;
-        let from = start_positions(&bounds, &start);
-        let mut list = TopicPartitionList::new();
-        for position in &from {
-            let offset = Offset::Offset(position.offset);
-            list.add_partition_offset(kafka_topic, position.partition, offset)?;
-        }
-        // Known before the first record can come, so that none is counted as unknown.
-        self.positions.add(kafka_topic, &from);
-        self.consumer.incremental_assign(&list).map_err(|error| {
-            self.positions.remove(kafka_topic);
-            error.into()
-        })
-    }
-
-    /// Stops following `kafka_topic`.
-    ///
-    /// # Errors
-    /// When the client refuses, which would be a fault of ours.
-    pub async fn unfollow(&self, kafka_topic: &str) -> Result<(), Error> {
-        let _one_at_a_time = self.changing.lock().await;
-        let partitions = self.positions.remove(kafka_topic);
-        let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            list.add_partition(kafka_topic, i32::try_from(partition).unwrap_or(i32::MAX));
-        }
-        if partitions > 0 {
-            self.consumer.incremental_unassign(&list)?;
+        for partition in wanted {
+            of_topic[partition as usize] += 1;
         }
         Ok(())
     }
 
-    /// Calls `look` with how far each partition of a topic is read, in their order; `None` when it is not followed.
-    pub fn progress<T>(&self, kafka_topic: &str, look: impl FnOnce(&[Progress]) -> T) -> Option<T> {
+    /// One less asks for what it had asked [`Self::follow`] for; what nobody asks for is not followed any more.
+    ///
+    /// # Errors
+    /// When the client refuses, which would be a fault of ours.
+    pub async fn unfollow(&self, kafka_topic: &str, key: Option<&[u8]>) -> Result<(), Error> {
+        let mut readers = self.readers.lock().await;
+        let Some(of_topic) = readers.get_mut(kafka_topic) else {
+            return Ok(());
+        };
+        let mut list = TopicPartitionList::new();
+        let mut over = Vec::new();
+        for partition in wanted(key, of_topic.len()) {
+            let count = &mut of_topic[partition as usize];
+            if *count == 1 {
+                list.add_partition(kafka_topic, partition);
+                over.push(partition);
+            }
+            *count = count.saturating_sub(1);
+        }
+        if over.is_empty() {
+            return Ok(());
+        }
+        if of_topic.iter().all(|count| *count == 0) {
+            readers.remove(kafka_topic);
+        }
+        self.positions.remove(kafka_topic, over.into_iter());
+        Ok(self.consumer.incremental_unassign(&list)?)
+    }
+
+    /// Calls `look` with how far each partition of a topic is read, in their order, and `None` in the place of one that is
+    /// not followed; `None` when none is.
+    pub fn progress<T>(
+        &self,
+        kafka_topic: &str,
+        look: impl FnOnce(&[Option<Arc<Progress>>]) -> T,
+    ) -> Option<T> {
         let followed = self.positions.get(kafka_topic)?;
         Some(look(&followed.partitions))
     }
@@ -267,6 +315,17 @@ impl Drop for Tail {
     }
 }
 
+/// The partitions that hold records with this key, or with any.
+fn wanted(key: Option<&[u8]>, partitions: usize) -> Range<i32> {
+    match key {
+        Some(key) => {
+            let partition = partition_of(key, partitions);
+            partition..partition + 1
+        }
+        None => 0..i32::try_from(partitions).unwrap_or(i32::MAX),
+    }
+}
+
 fn start_positions(bounds: &[Bounds], start: &Start) -> Vec<Position> {
     let offset = |bounds: &Bounds| match start {
         Start::End => bounds.end,
@@ -353,8 +412,8 @@ struct Positions {
 /// A topic that is followed.
 struct Followed {
     name: Arc<str>,
-    /// Index is the partition.
-    partitions: Vec<Progress>,
+    /// Index is the partition; `None`: this one is not followed.
+    partitions: Vec<Option<Arc<Progress>>>,
     /// Where it ended when that was asked last, and when it was asked.
     newest: tokio::sync::Mutex<Option<(Instant, Arc<[Position]>)>>,
 }
@@ -419,24 +478,52 @@ impl Positions {
         self.followed.lock().get(kafka_topic).cloned()
     }
 
-    fn add(&self, kafka_topic: &str, from: &[Position]) {
-        let name: Arc<str> = kafka_topic.into();
-        let followed = Followed {
-            name: Arc::clone(&name),
-            partitions: from.iter().map(|from| Progress::at(from.offset)).collect(),
-            newest: tokio::sync::Mutex::default(),
-        };
-        self.followed.lock().insert(name, Arc::new(followed));
-        self.generation.fetch_add(1, Ordering::SeqCst);
+    /// Partitions are followed from these positions, beside those that were.
+    fn add(&self, kafka_topic: &str, partitions: usize, from: &[Position]) {
+        self.change(kafka_topic, |before| {
+            let mut progress = before.map_or_else(
+                || vec![None; partitions],
+                |followed| followed.partitions.clone(),
+            );
+            for position in from {
+                let of_it = Progress::at(position.offset);
+                progress[position.partition as usize] = Some(Arc::new(of_it));
+            }
+            progress
+        });
     }
 
-    /// Returns how many partitions it had.
-    fn remove(&self, kafka_topic: &str) -> usize {
-        let removed = self.followed.lock().remove(kafka_topic);
-        self.generation.fetch_add(1, Ordering::SeqCst);
+    fn remove(&self, kafka_topic: &str, partitions: impl Iterator<Item = i32>) {
+        self.change(kafka_topic, |before| {
+            let mut progress = before.map_or_else(Vec::new, |known| known.partitions.clone());
+            for partition in partitions {
+                progress[partition as usize] = None;
+            }
+            progress
+        });
         // Nobody must wait for what is not followed any more.
         self.waiters.send_replace(());
-        removed.map_or(0, |followed| followed.partitions.len())
+    }
+
+    fn change(
+        &self,
+        kafka_topic: &str,
+        change: impl FnOnce(Option<&Followed>) -> Vec<Option<Arc<Progress>>>,
+    ) {
+        let mut all = self.followed.lock();
+        let before = all.remove(kafka_topic);
+        let partitions = change(before.as_deref());
+        if partitions.iter().any(Option::is_some) {
+            let name: Arc<str> =
+                before.map_or_else(|| kafka_topic.into(), |followed| Arc::clone(&followed.name));
+            let followed = Followed {
+                name: Arc::clone(&name),
+                partitions,
+                newest: tokio::sync::Mutex::default(),
+            };
+            all.insert(name, Arc::new(followed));
+        }
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     fn reached(&self, kafka_topic: &str, targets: &[Position]) -> bool {
@@ -469,6 +556,7 @@ impl Followed {
     }
 
     fn progress(&self, partition: i32) -> Option<&Progress> {
-        self.partitions.get(usize::try_from(partition).ok()?)
+        let of_it = self.partitions.get(usize::try_from(partition).ok()?)?;
+        of_it.as_deref()
     }
 }

@@ -1,7 +1,8 @@
 //! A transactional producer: what one call commits, Kafka stores together or not at all.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -16,9 +17,24 @@ use crate::{Error, Position, Settings, ToSend};
 /// How long one call into the client may take before it is asked again.
 const CALL: Duration = Duration::from_secs(5);
 
+/// An end of a transaction that takes so long may have been asked for twice. A guess: on a healthy cluster it takes some
+/// tens of milliseconds; a node that crashed is missed for seconds.
+const SUSPICIOUS: Duration = Duration::from_secs(2);
+
 /// Commits groups of records, one group after the other. It blocks: it belongs on a thread of its own.
+///
+/// # In doubt
+///
+/// When the coordinator crashes or is cut off while it is asked to end a transaction, the client asks again, and the
+/// first request may still be on its way. In the protocol that librdkafka speaks, all transactions of a producer look the
+/// same: the late request would end the next one before it is complete (what [KIP-890] mends for clients that speak its
+/// second part). So after such an end [`Self::is_in_doubt`], and a new producer with the same identifier must go on: what
+/// was meant for the old one means nothing any more.
+///
+/// [KIP-890]: https://cwiki.apache.org/confluence/display/KAFKA/KIP-890%3A+Transactions+Server-Side+Defense
 pub struct Transactions {
     producer: BaseProducer<Context>,
+    is_in_doubt: bool,
 }
 
 /// Why a group was not committed; nothing of it is stored.
@@ -52,9 +68,17 @@ impl Transactions {
                 ("linger.ms", "0"),
                 ("queue.buffering.max.messages", "1000000"),
             ])
-            .create_with_context(Context)?;
+            .create_with_context(Context::default())?;
         producer.init_transactions(timeout)?;
-        Ok(Self { producer })
+        Ok(Self {
+            producer,
+            is_in_doubt: false,
+        })
+    }
+
+    /// Whether a new producer must take this one's place before the next group.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
     }
 
     /// Stores all `records` or none; returns where they are, in their order.
@@ -92,12 +116,19 @@ impl Transactions {
                 _ => Failed::Again(error),
             });
         }
+        let ending = self.begin_end();
+        let result = self.commit_begun(&answers);
+        self.is_in_doubt |= self.may_have_asked_twice(ending);
+        result
+    }
+
+    fn commit_begun(&self, answers: &Answers) -> Result<Vec<Position>, Failed> {
         loop {
             match self.producer.commit_transaction(CALL) {
                 Ok(()) => return Ok(answers.positions()),
                 Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                    self.abort()?;
+                    self.abort_begun()?;
                     return Err(Failed::Again(KafkaError::Transaction(error).into()));
                 }
                 Err(error) => return Err(Failed::Fenced(error.into())),
@@ -105,7 +136,32 @@ impl Transactions {
         }
     }
 
-    fn abort(&self) -> Result<(), Failed> {
+    fn abort(&mut self) -> Result<(), Failed> {
+        let ending = self.begin_end();
+        let result = self.abort_begun();
+        self.is_in_doubt |= self.may_have_asked_twice(ending);
+        result
+    }
+
+    /// Before a transaction is ended. What went wrong so far has nothing to do with it.
+    fn begin_end(&self) -> Instant {
+        self.producer.poll(Duration::ZERO);
+        let _before = self.troubled().swap(false, Ordering::Relaxed);
+        Instant::now()
+    }
+
+    /// After a transaction was ended. The client says once in a while that a connection breaks, not every time: a long
+    /// time says it as well.
+    fn may_have_asked_twice(&self, began: Instant) -> bool {
+        self.producer.poll(Duration::ZERO);
+        self.troubled().load(Ordering::Relaxed) || began.elapsed() >= SUSPICIOUS
+    }
+
+    fn troubled(&self) -> &AtomicBool {
+        &self.producer.context().troubled
+    }
+
+    fn abort_begun(&self) -> Result<(), Failed> {
         loop {
             match self.producer.abort_transaction(CALL) {
                 Ok(()) => return Ok(()),
@@ -145,7 +201,11 @@ impl Answers {
     }
 }
 
-struct Context;
+#[derive(Default)]
+struct Context {
+    /// A connection broke, or was not answered.
+    troubled: AtomicBool,
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -153,6 +213,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.troubled.store(true, Ordering::Relaxed);
         tracing::debug!(%error, reason, "kafka transactions");
     }
 }

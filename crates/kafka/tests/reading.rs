@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka::admin::{self, NewKafkaTopic};
-use kafka::{Cursor, Ends, Fetched, Found, Lookup, Place, Producer, Settings, Start, Tail, ToSend};
+use kafka::{
+    Cursor, Ends, Fetched, Found, Lookup, Place, Producer, Settings, Start, Tail, ToSend,
+    partition_of,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const COUNT: i64 = 5000;
@@ -117,10 +120,11 @@ async fn a_tail_says_how_far_it_is_before_and_after_each_record() {
     };
     let tail = Tail::start(&settings, "tail", on_record, || {}).unwrap();
     assert!(tail.progress("t", |_| ()).is_none());
-    tail.follow("t", Start::End).await.unwrap();
+    tail.follow("t", None, Start::End).await.unwrap();
     let now = || {
         tail.progress("t", |all| {
-            (all[0].begun_record(), all[0].begun(), all[0].done())
+            let first = all[0].as_ref().unwrap();
+            (first.begun_record(), first.begun(), first.done())
         })
         .unwrap()
     };
@@ -133,7 +137,85 @@ async fn a_tail_says_how_far_it_is_before_and_after_each_record() {
     };
     tail.reached("t", &[target]).await;
     assert_eq!(now(), (Some(COUNT + 1), COUNT + 1, COUNT + 1));
-    tail.unfollow("t").await.unwrap();
+    tail.unfollow("t", None).await.unwrap();
+    drop(tail);
+    server.shutdown().await;
+}
+
+/// Partitions come and go with those who ask for them; one that goes on misses nothing by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_follows_the_partitions_that_are_asked_for() {
+    const PARTITIONS: usize = 3;
+    let (server, _dir, settings) = kafka().await;
+    let topic = NewKafkaTopic::with_retention("p", PARTITIONS as i32, Duration::from_secs(3600));
+    admin::ensure_topics(&settings, &[topic], TIMEOUT)
+        .await
+        .unwrap();
+    let keys: Vec<String> = (0..PARTITIONS as i32)
+        .map(|partition| {
+            let mut names = (0..).map(|n: u32| format!("key-{n}"));
+            let is_there = |key: &String| partition_of(key.as_bytes(), PARTITIONS) == partition;
+            names.find(is_there).unwrap()
+        })
+        .collect();
+    let (seen, mut records) = tokio::sync::mpsc::unbounded_channel();
+    let on_record = move |record: kafka::Record| {
+        // The test ends before the tail does.
+        let _ended = seen.send(String::from_utf8(record.value.unwrap().to_vec()).unwrap());
+    };
+    let tail = Tail::start(&settings, "tail", on_record, || {}).unwrap();
+    let producer = Producer::new(&settings, 1 << 20).unwrap();
+    let write = async |round: &str| {
+        for (partition, key) in keys.iter().enumerate() {
+            let value = format!("{round}{partition}");
+            let record = ToSend {
+                kafka_topic: "p",
+                partition: None,
+                key: Some(key.as_bytes()),
+                value: Some(value.as_bytes()),
+                headers: &[],
+            };
+            assert_eq!(
+                producer.append(&record).await.unwrap().partition,
+                partition as i32
+            );
+        }
+        tail.reach_end("p").await.unwrap();
+    };
+    let mut expect = |expected: &[&str]| {
+        let mut came = Vec::new();
+        while let Ok(value) = records.try_recv() {
+            came.push(value);
+        }
+        came.sort();
+        assert_eq!(came, expected);
+    };
+    let followed = || {
+        let there = |all: &[Option<Arc<kafka::Progress>>]| {
+            all.iter().map(Option::is_some).collect::<Vec<_>>()
+        };
+        tail.progress("p", there)
+    };
+    let key = |partition: usize| Some(keys[partition].as_bytes());
+    tail.follow("p", key(1), Start::End).await.unwrap();
+    write("a").await;
+    expect(&["a1"]);
+    assert_eq!(followed(), Some(vec![false, true, false]));
+    tail.follow("p", None, Start::End).await.unwrap();
+    tail.follow("p", key(2), Start::End).await.unwrap();
+    write("b").await;
+    expect(&["b0", "b1", "b2"]);
+    tail.unfollow("p", None).await.unwrap();
+    write("c").await;
+    expect(&["c1", "c2"]);
+    tail.unfollow("p", key(1)).await.unwrap();
+    tail.unfollow("p", key(2)).await.unwrap();
+    assert_eq!(followed(), None);
+    // Nobody has asked any more, which one more answer does not make wrong.
+    tail.unfollow("p", key(2)).await.unwrap();
+    tail.follow("p", key(2), Start::End).await.unwrap();
+    write("d").await;
+    expect(&["d2"]);
     drop(tail);
     server.shutdown().await;
 }
