@@ -130,7 +130,7 @@ async fn catch_up(
         move |record| feed.handle(&record),
         || {},
     )?;
-    tail.follow(&config.updates_topic, Start::At(positions))
+    tail.follow(&config.updates_topic, None, Start::At(positions))
         .await?;
     Ok(tail)
 }

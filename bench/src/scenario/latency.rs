@@ -109,7 +109,7 @@ async fn measure_bare(kafka: &Kafka, total: u64) -> anyhow::Result<Histogram<u64
     };
     paced(PER_SECOND, PER_SECOND as u64, &mut send).await?;
     producer.flush(std::time::Duration::from_secs(10)).await?;
-    tail.follow(&topic, Start::End).await?;
+    tail.follow(&topic, None, Start::End).await?;
     paced(PER_SECOND, total, &mut send).await?;
     settled(&received, total).await;
     drop(tail);
