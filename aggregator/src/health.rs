@@ -1,5 +1,6 @@
 //! Whether Kafka answers, and how far behind its end we are.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka::{Bounds, Ends};
@@ -7,7 +8,6 @@ use service::Shutdown;
 use service::admin::Ready;
 
 use crate::run::Shared;
-use crate::state::State;
 
 /// How often Kafka is asked.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub(crate) async fn run(
         loop {
             match ends.of(updates_topic, TIMEOUT).await {
                 Ok(bounds) => {
-                    let lag = lag(&shared.state.lock(), &bounds);
+                    let lag = lag(&shared.next.lock(), &bounds);
                     shared.metrics.lag_records.set(lag);
                     became(ready, Ok(()));
                 }
@@ -48,15 +48,15 @@ fn became(ready: &Ready, state: Result<(), String>) {
     ready.set(state);
 }
 
-/// Records that Kafka holds and we have not counted. A producer's transactions leave one more at the end of a
-/// partition, which no reader sees.
-fn lag(state: &State, bounds: &[Bounds]) -> i64 {
+/// Records that Kafka holds of the partitions that are ours, by the next offset wanted, and that are not counted. A
+/// producer's transactions leave one more at the end of a partition, which no reader sees.
+fn lag(next: &BTreeMap<i32, i64>, bounds: &[Bounds]) -> i64 {
     bounds
         .iter()
-        .map(|bounds| {
+        .filter_map(|bounds| {
             // What has left the log can't be read any more.
-            let next = state.next_offset(bounds.partition).max(bounds.first);
-            (bounds.end - next).max(0)
+            let next = next.get(&bounds.partition)?.max(&bounds.first);
+            Some((bounds.end - next).max(0))
         })
         .sum()
 }
@@ -67,17 +67,15 @@ mod tests {
 
     #[test]
     fn lag_counts_only_what_can_still_be_read() {
-        let mut state = State::default();
-        state.reached(0, 7);
-        state.reached(1, 12);
+        let next = BTreeMap::from([(0, 7), (1, 12), (2, 0)]);
         let bounds = |partition, first, end| Bounds {
             partition,
             first,
             end,
         };
-        assert_eq!(lag(&state, &[bounds(0, 0, 10)]), 3);
-        assert_eq!(lag(&state, &[bounds(0, 9, 10), bounds(2, 5, 9)]), 1 + 4);
-        // We may have read more since the bounds were asked for.
-        assert_eq!(lag(&state, &[bounds(1, 0, 10)]), 0);
+        assert_eq!(lag(&next, &[bounds(0, 0, 10)]), 3);
+        assert_eq!(lag(&next, &[bounds(0, 9, 10), bounds(2, 5, 9)]), 1 + 4);
+        // We may have read more since the bounds were asked for, and others have the other partitions.
+        assert_eq!(lag(&next, &[bounds(1, 0, 10), bounds(3, 0, 10)]), 0);
     }
 }

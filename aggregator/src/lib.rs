@@ -1,15 +1,22 @@
 //! Totals from positions, Kafka to Kafka.
 //!
-//! Reads every position from one topic, keeps the newest of each plate, adds them up by company and writes the totals
-//! that changed to a compacted topic. It knows nothing of MQTT: that those totals reach browsers is the broker's work.
+//! It knows nothing of MQTT: that totals reach browsers is the broker's work. Two stages, each a consumer group whose
+//! members share partitions out, on however many instances:
+//!
+//! ```text
+//! positions ──▶ by_vehicle ──▶ parts ──▶ by_total ──▶ totals, map frames
+//!               │    ▲   └──▶ alerts, dead letters
+//!               └state┘
+//! ```
 //!
 //! - [`update`]: what a record says, or why it says nothing
-//! - [`state`]: the newest update of each plate
+//! - [`state`]: the newest update of each plate of one partition
 //! - [`totals`]: what they add up to; pure, add and remove
+//! - [`alerts`]: when an alert begins and ends
 //! - `dead_letter`: where records go that say nothing
-//! - `restore`: the state at a start, from the log alone
-//! - `publish`: totals that changed, twice a second
-//! - `run`: from the log's beginning to its end, and on from there
+//! - `stored`: what is kept in Kafka between the stages, and for the next owner of a partition
+//! - `by_vehicle`, `by_total`: the stages
+//! - `run`: both, on threads of their own, and anew when Kafka has refused something
 //!
 //! # What is newest
 //!
@@ -20,33 +27,37 @@
 //!
 //! # What it promises
 //!
-//! One instance at a time (another may start when the first has ended, however it ended):
+//! However many instances there are, and whatever happens to any of them, `kill -9` included:
 //!
-//! - the totals in Kafka become equal to the sum over the newest update of every plate that the log holds, at most one
-//!   publishing interval and one acknowledgement later than that update;
-//! - after any end, also `kill -9`, the next instance counts again from the log and writes what differs, including a
-//!   tombstone for a company that lost its last vehicle meanwhile;
-//! - each record that says nothing is in the dead letters once, also over restarts.
+//! - the totals in Kafka become equal to the sum over the newest update of every plate that has not been silent for
+//!   `SILENT_AFTER_S`; a total that has no vehicle any more gets a tombstone;
+//! - each position is counted in its minute once, or never when it is too late for it;
+//! - each alert begins once and ends once;
+//! - each record that says nothing is in the dead letters once.
 //!
-//! Two instances at once would both write the same totals, and each dead letter twice. A vehicle leaves the totals when
-//! it is removed; one that merely falls silent counts until a restart after its last record has left the log.
+//! For that, readers of those topics read committed records only. `docs/adr/0007-totals-in-two-stages.md` says how.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
+use kafka::Ends;
 use kafka::admin::{self, NewKafkaTopic};
 use service::Shutdown;
 use service::admin::Ready;
 use tokio::task::JoinHandle;
 
+pub mod alerts;
+mod by_total;
+mod by_vehicle;
 mod config;
 mod dead_letter;
 mod health;
 mod metrics;
-mod publish;
-mod restore;
 mod run;
 pub mod state;
+mod stored;
 pub mod totals;
 pub mod update;
 
@@ -59,8 +70,14 @@ const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);
 const POSITIONS_RETENTION: Duration = Duration::from_secs(60 * 60);
 /// Time enough to find out who sent them.
 const DEAD_LETTERS_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// So many instances could share the work one day.
+/// A minute's total is of interest for a week.
+const MINUTES_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A frame is old after a second.
+const FRAMES_RETENTION: Duration = Duration::from_secs(5 * 60);
+/// So many instances can share the work.
 const POSITIONS_PARTITIONS: i32 = 6;
+const PARTS_PARTITIONS: i32 = 6;
+const FRAMES_PARTITIONS: i32 = 6;
 
 /// A running aggregator.
 pub struct Aggregator {
@@ -77,7 +94,7 @@ impl Aggregator {
     pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
         let settings = config.kafka_settings();
         admin::check(&settings, KAFKA_TIMEOUT).await?;
-        admin::ensure_topics(&settings, &topics(&config), KAFKA_TIMEOUT).await?;
+        let partitions = make_topics(&config, &settings).await?;
 
         let listener = service::listen(
             "aggregator",
@@ -85,17 +102,17 @@ impl Aggregator {
             SocketAddr::new(config.listen_address, config.metrics_port),
         )
         .await?;
-        let ready = Ready::not_yet("counting what kafka holds");
-        let shared = run::Shared::new();
+        let ready = Ready::not_yet("starting");
+        let shared = Arc::new(run::Shared::default());
         let router = service::admin::router(metrics::registry(&shared), ready.clone());
         let admin_addr = service::admin::serve(listener, router, shutdown.clone())?;
 
         let summary = format!(
-            "totals of {} by company into {}",
-            config.updates_topic, config.company_topic
+            "totals of {} by company, direction, cell and minute, alerts, map frames",
+            config.updates_topic
         );
         let running = tokio::spawn(async move {
-            let result = run::run(config, settings, shared, ready, shutdown).await;
+            let result = run::run(config, settings, partitions, shared, ready, shutdown).await;
             if let Err(error) = &result {
                 // Said when it happens: whoever started this may wait for its end only much later.
                 tracing::error!("the aggregator has failed: {error:#}");
@@ -128,14 +145,47 @@ impl Aggregator {
     }
 }
 
-fn topics(config: &Config) -> [NewKafkaTopic; 3] {
-    [
-        NewKafkaTopic::with_retention(
-            &config.updates_topic,
-            POSITIONS_PARTITIONS,
-            POSITIONS_RETENTION,
-        ),
-        NewKafkaTopic::compacted(&config.company_topic, 1),
-        NewKafkaTopic::with_retention(&config.dead_letters_topic, 1, DEAD_LETTERS_RETENTION),
-    ]
+/// Makes the topics that are missing; returns how many partitions the parts have.
+async fn make_topics(config: &Config, settings: &kafka::Settings) -> anyhow::Result<usize> {
+    let (updates, state) = (&config.updates_topic, &config.state_topic());
+    let retained = NewKafkaTopic::with_retention;
+    let compacted = NewKafkaTopic::compacted;
+    let topics = [
+        retained(updates, POSITIONS_PARTITIONS, POSITIONS_RETENTION),
+        often_compacted(&config.parts_topic(), PARTS_PARTITIONS),
+        compacted(&config.company_topic, 1),
+        compacted(&config.direction_topic, 1),
+        compacted(&config.cell_topic, 1),
+        compacted(&config.alerts_topic, 1),
+        retained(&config.minute_topic, 1, MINUTES_RETENTION),
+        retained(&config.map_topic, FRAMES_PARTITIONS, FRAMES_RETENTION),
+        retained(&config.dead_letters_topic, 1, DEAD_LETTERS_RETENTION),
+    ];
+    admin::ensure_topics(settings, &topics, KAFKA_TIMEOUT).await?;
+
+    let ends = Ends::new(settings)?;
+    let count = async |topic: &str| anyhow::Ok(ends.of(topic, KAFKA_TIMEOUT).await?.len());
+    let positions = count(updates).await?;
+    let own = [often_compacted(state, i32::try_from(positions)?)];
+    admin::ensure_topics(settings, &own, KAFKA_TIMEOUT).await?;
+    let states = count(state).await?;
+    ensure!(
+        states == positions,
+        "kafka topic {state} has {states} partitions and {updates} {positions}: they must be as many; \
+         with another AGGREGATOR_GROUP all is counted anew"
+    );
+    count(&config.parts_topic()).await
+}
+
+/// A topic that is read from its beginning at each start: so it is kept short.
+fn often_compacted(name: &str, partitions: i32) -> NewKafkaTopic {
+    let mut topic = NewKafkaTopic::compacted(name, partitions);
+    for (name, value) in [
+        // 16 MiB: the newest segment is never compacted.
+        ("segment.bytes", "16777216"),
+        ("min.cleanable.dirty.ratio", "0.2"),
+    ] {
+        topic.config.push((name.into(), value.into()));
+    }
+    topic
 }

@@ -4,13 +4,18 @@
 //! |---|---|
 //! | `aggregator_records_total` | positions and removals counted |
 //! | `aggregator_invalid_records_total` | records read that say nothing |
-//! | `aggregator_dead_letters_total` | of those, written to the dead letters by this process |
-//! | `aggregator_totals_published_total` | totals and tombstones that Kafka acknowledged |
-//! | `aggregator_produce_errors_total` | totals or dead letters that Kafka refused |
-//! | `aggregator_publish_seconds` | from taking the changed totals to Kafka's acknowledgement of the last |
-//! | `aggregator_lag_records` | records in Kafka that are not counted yet |
-//! | `aggregator_vehicles`, `aggregator_companies` | how many there are now |
+//! | `aggregator_dead_letters_total` | of those, written to the dead letters |
+//! | `aggregator_late_records_total` | positions that no minute counts: too late, or of a clock far ahead |
+//! | `aggregator_totals_published_total` | totals, tombstones and frames that Kafka has committed |
+//! | `aggregator_restarts_total` | times that work began anew after Kafka had refused it |
+//! | `aggregator_publish_seconds` | how long a transaction with totals took |
+//! | `aggregator_commit_seconds` | how long a transaction of the first stage took |
+//! | `aggregator_lag_records` | records in this instance's partitions that are not counted yet |
+//! | `aggregator_partitions` | how many partitions of the positions this instance has |
+//! | `aggregator_vehicles`, `aggregator_companies` | how many there are now; over all instances they add up |
 //! | `aggregator_passengers{company}` | on board, of the [`COMPANIES_MAX`] companies with the most vehicles |
+//!
+//! Each instance tells of its own share.
 
 use std::sync::Arc;
 
@@ -35,7 +40,9 @@ pub(crate) struct Metrics {
     pub(crate) invalid_records: Counter,
     pub(crate) dead_letters: Counter,
     pub(crate) totals_published: Counter,
-    pub(crate) produce_errors: Counter,
+    pub(crate) late_records: Counter,
+    pub(crate) restarts: Counter,
+    pub(crate) commit_seconds: Histogram,
     pub(crate) publish_seconds: Histogram,
     pub(crate) lag_records: Gauge,
 }
@@ -47,12 +54,18 @@ impl Default for Metrics {
             invalid_records: Counter::default(),
             dead_letters: Counter::default(),
             totals_published: Counter::default(),
-            produce_errors: Counter::default(),
-            // 1 ms to 8 s: an acknowledgement in the same machine, and one that waits for a leader's election.
-            publish_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            late_records: Counter::default(),
+            restarts: Counter::default(),
+            publish_seconds: seconds(),
+            commit_seconds: seconds(),
             lag_records: Gauge::default(),
         }
     }
+}
+
+/// 1 ms to 8 s: a commit in the same machine, and one that waits for a leader's election.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 14))
 }
 
 /// All metrics, by name.
@@ -76,18 +89,28 @@ pub(crate) fn registry(shared: &Arc<Shared>) -> Arc<Registry> {
     );
     registry.register(
         "totals_published",
-        "totals and tombstones that kafka acknowledged",
+        "totals, tombstones and frames that kafka has committed",
         metrics.totals_published.clone(),
     );
     registry.register(
-        "produce_errors",
-        "totals or dead letters that kafka refused",
-        metrics.produce_errors.clone(),
+        "late_records",
+        "positions that no minute counts",
+        metrics.late_records.clone(),
+    );
+    registry.register(
+        "restarts",
+        "times that work began anew after kafka had refused it",
+        metrics.restarts.clone(),
     );
     registry.register(
         "publish_seconds",
-        "from taking the changed totals to the last acknowledgement",
+        "how long a transaction with totals took",
         metrics.publish_seconds.clone(),
+    );
+    registry.register(
+        "commit_seconds",
+        "how long a transaction of the first stage took",
+        metrics.commit_seconds.clone(),
     );
     registry.register(
         "lag_records",
@@ -109,16 +132,14 @@ impl std::fmt::Debug for Now {
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let (vehicles, mut totals) = {
-            let state = self.0.state.lock();
-            let totals: Vec<CompanyTotal> = state.companies().totals().collect();
-            (state.vehicles(), totals)
-        };
+        let mut totals: Vec<CompanyTotal> = self.0.companies.lock().values().cloned().collect();
         let mut gauge = |name, help, value: usize| {
             ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
                 .encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
-        gauge("vehicles", "vehicles that count", vehicles)?;
+        gauge("vehicles", "vehicles that count", self.0.vehicles())?;
+        let partitions = self.0.next.lock().len();
+        gauge("partitions", "partitions of the positions", partitions)?;
         gauge("companies", "companies with a vehicle", totals.len())?;
 
         totals.sort_by(|a, b| b.vehicles.cmp(&a.vehicles).then(a.company.cmp(&b.company)));

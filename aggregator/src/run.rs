@@ -1,36 +1,50 @@
-//! From the log's beginning to its end, and on from there.
+//! Both stages, each on a thread of its own, until the shutdown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kafka::{Ends, Producer, Record, Settings, Start, Tail};
+use fleet::CompanyTotal;
+use kafka::exactly_once::{self, Reader, Tasks};
+use kafka::{Ends, Error, Settings};
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
 use service::Shutdown;
 use service::admin::Ready;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
+use uuid::Uuid;
 
-use crate::dead_letter::{self, DeadLetters};
+use crate::by_total::ByTotal;
+use crate::by_vehicle::ByVehicle;
 use crate::metrics::Metrics;
-use crate::state::State;
-use crate::update::Update;
-use crate::{Config, KAFKA_TIMEOUT, health, publish, restore};
+use crate::{Config, by_total, by_vehicle, health};
 
-/// Totals and dead letters that Kafka has not acknowledged yet, at most. While it is full, reading waits.
-const QUEUE_BYTES: usize = 16 * 1024 * 1024;
-
-/// How long the last totals and dead letters may take at the end.
+/// After so long others take over from an instance that has died: the least that Apache Kafka takes.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long the last commits may take at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// The wait before work begins anew.
+const RESTART_DELAY: Duration = Duration::from_millis(500);
 
-/// What reading, publishing and the metrics share.
+/// What the stages tell the metrics.
 #[derive(Default)]
 pub(crate) struct Shared {
-    pub(crate) state: Mutex<State>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Metrics,
+    /// By partition of the positions that this instance has: the next offset wanted.
+    pub(crate) next: Mutex<BTreeMap<i32, i64>>,
+    /// The companies whose totals this instance publishes.
+    pub(crate) companies: Mutex<BTreeMap<String, CompanyTotal>>,
+    vehicles: AtomicUsize,
 }
 
 impl Shared {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+    pub(crate) fn vehicles(&self) -> usize {
+        self.vehicles.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_vehicles(&self, vehicles: usize) {
+        self.vehicles.store(vehicles, Ordering::Relaxed);
     }
 }
 
@@ -38,132 +52,130 @@ impl Shared {
 pub(crate) async fn run(
     config: Config,
     settings: Settings,
+    parts_partitions: usize,
     shared: Arc<Shared>,
     ready: Ready,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let producer = Producer::new(&settings, QUEUE_BYTES)?;
     let ends = Ends::new(&settings)?;
-    let catching_up = catch_up(&config, &settings, &shared, &producer, &ends, &shutdown);
-    if let Some(tail) = shutdown.run_until_cancelled(catching_up).await {
-        let tail = tail?;
-        let topic = &config.company_topic;
-        tokio::join!(
-            publish::run(
-                &shared,
-                &producer,
-                topic,
-                config.publish_interval(),
-                &shutdown
-            ),
-            health::run(&shared, &ends, &config.updates_topic, &ready, &shutdown),
-        );
-        // No more records, then the totals of those that were read.
-        spawn_blocking(move || drop(tail)).await?;
-        let last = publish::round(&shared, &producer, topic);
-        if tokio::time::timeout(DRAIN_TIMEOUT, last).await.is_err() {
-            tracing::warn!(
-                "kafka did not take the last totals in time: the next start writes them"
-            );
+    let stop = Arc::new(AtomicBool::new(false));
+    let stages = Stages {
+        instance: Uuid::new_v4(),
+        stop: Arc::clone(&stop),
+        shared: Arc::clone(&shared),
+        settings: settings.clone(),
+    };
+    let first = {
+        let setup = Arc::new(by_vehicle::Setup {
+            settings: settings.clone(),
+            state_topic: config.state_topic().into(),
+            parts_topic: config.parts_topic().into(),
+            parts_partitions,
+            alerts_topic: config.alerts_topic.as_str().into(),
+            dead_letters_topic: config.dead_letters_topic.as_str().into(),
+            limits: config.limits(),
+            lateness_ms: config.allowed_lateness_s * 1000,
+        });
+        let shared = Arc::clone(&shared);
+        stages.start(
+            config.group.clone(),
+            &config.updates_topic,
+            config.publish_interval() / 2,
+            shared.metrics.commit_seconds.clone(),
+            move || ByVehicle::new(Arc::clone(&setup), Arc::clone(&shared)),
+        )
+    };
+    let second = {
+        let setup = Arc::new(by_total::Setup {
+            settings: settings.clone(),
+            parts_partitions,
+            company_topic: config.company_topic.as_str().into(),
+            direction_topic: config.direction_topic.as_str().into(),
+            cell_topic: config.cell_topic.as_str().into(),
+            minute_topic: config.minute_topic.as_str().into(),
+            map_topic: config.map_topic.as_str().into(),
+        });
+        let shared = Arc::clone(&shared);
+        stages.start(
+            format!("{}-totals", config.group),
+            &config.parts_topic(),
+            config.publish_interval(),
+            shared.metrics.publish_seconds.clone(),
+            move || Ok(ByTotal::new(Arc::clone(&setup), Arc::clone(&shared))),
+        )
+    };
+    let mut both = Box::pin(async { tokio::try_join!(ended(first), ended(second)) });
+    tokio::select! {
+        // Each runs until it is stopped, unless it can't at all.
+        result = &mut both => {
+            stop.store(true, Ordering::SeqCst);
+            return result.map(drop);
+        }
+        () = health::run(&shared, &ends, &config.updates_topic, &ready, &shutdown) => {}
+    }
+    stop.store(true, Ordering::SeqCst);
+    match tokio::time::timeout(DRAIN_TIMEOUT, both).await {
+        Ok(result) => result.map(drop),
+        Err(_) => {
+            tracing::warn!("kafka did not take all in time: the next start goes on there");
+            Ok(())
         }
     }
-    if let Err(error) = producer.flush(DRAIN_TIMEOUT).await {
-        tracing::warn!(%error, "kafka did not take all in time: the next start writes it");
-    }
-    Ok(())
 }
 
-/// Counts all that Kafka holds, then follows its end without a gap.
-async fn catch_up(
-    config: &Config,
-    settings: &Settings,
-    shared: &Arc<Shared>,
-    producer: &Producer,
-    ends: &Ends,
-    shutdown: &Shutdown,
-) -> Result<Tail, kafka::Error> {
-    let bounds = ends.of(&config.updates_topic, KAFKA_TIMEOUT).await?;
-    let done = {
-        let (settings, config) = (settings.clone(), config.clone());
-        blocking(move || {
-            dead_letter::done(
-                &settings,
-                &config.dead_letters_topic,
-                &config.updates_topic,
-                &bounds,
-            )
-        })
-        .await?
-    };
-    let mut feed = Feed {
-        shared: Arc::clone(shared),
-        dead_letters: DeadLetters::new(
-            config.dead_letters_topic.clone(),
-            producer.clone(),
-            done,
-            Arc::clone(&shared.metrics),
-            shutdown.clone(),
-        ),
-        shutdown: shutdown.clone(),
-    };
-    let (mut feed, positions, published) = {
-        let (settings, config) = (settings.clone(), config.clone());
-        blocking(move || {
-            let positions = restore::positions(&settings, &config.updates_topic, &mut feed)?;
-            let published = restore::published(&settings, &config.company_topic)?;
-            Ok((feed, positions, published))
-        })
-        .await?
-    };
-    {
-        let mut state = shared.state.lock();
-        state.companies_mut().mark_different(&published);
-        tracing::info!(
-            vehicles = state.vehicles(),
-            records = shared.metrics.records.get(),
-            "counted what kafka holds"
-        );
-    }
-    let tail = Tail::start(
-        settings,
-        "positions",
-        move |record| feed.handle(&record),
-        || {},
-    )?;
-    tail.follow(&config.updates_topic, None, Start::At(positions))
-        .await?;
-    Ok(tail)
+async fn ended(stage: JoinHandle<Result<(), Error>>) -> anyhow::Result<()> {
+    Ok(stage.await??)
 }
 
-/// What each record goes through, in the order of the log.
-pub(crate) struct Feed {
+/// Starts stages.
+struct Stages {
+    /// What tells this process's transactions from those of all others.
+    instance: Uuid,
+    stop: Arc<AtomicBool>,
     shared: Arc<Shared>,
-    dead_letters: DeadLetters,
-    shutdown: Shutdown,
+    settings: Settings,
 }
 
-impl Feed {
-    pub(crate) fn handle(&mut self, record: &Record) {
-        if self.shutdown.is_cancelled() {
-            // The next instance may be counting already: it would write the same dead letters.
-            return;
-        }
-        let update = Update::read(record);
-        if let Err(invalid) = &update {
-            self.shared.metrics.invalid_records.inc();
-            self.dead_letters.write(record, &invalid.to_string());
-        }
-        let mut state = self.shared.state.lock();
-        if let Ok(update) = update {
-            self.shared.metrics.records.inc();
-            state.apply(update);
-        }
-        state.reached(record.partition, record.offset + 1);
+impl Stages {
+    /// Works on a topic until it is stopped; when Kafka refuses what was done, begins anew from what is committed.
+    fn start<T: Tasks>(
+        &self,
+        group: String,
+        kafka_topic: &str,
+        interval: Duration,
+        seconds: Histogram,
+        make: impl Fn() -> Result<T, Error> + Send + 'static,
+    ) -> JoinHandle<Result<(), Error>> {
+        let reader = Reader {
+            transactional_id: format!("{group}-{}", self.instance),
+            group,
+            kafka_topic: kafka_topic.to_owned(),
+            interval,
+            session_timeout: SESSION_TIMEOUT,
+        };
+        let (settings, stop) = (self.settings.clone(), Arc::clone(&self.stop));
+        let shared = Arc::clone(&self.shared);
+        spawn_blocking(move || {
+            loop {
+                let on_commit = |took: Duration| seconds.observe(took.as_secs_f64());
+                let ended = make().and_then(|tasks| {
+                    exactly_once::run(&settings, &reader, tasks, &stop, on_commit)
+                });
+                match ended {
+                    Err(error) if stop.load(Ordering::SeqCst) => {
+                        tracing::warn!(%error, group = reader.group, "the last work is not stored: the next start does it");
+                        return Ok(());
+                    }
+                    // No other try would go better.
+                    Err(error @ Error::Setting { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, group = reader.group, "beginning anew from what is committed");
+                        shared.metrics.restarts.inc();
+                        std::thread::sleep(RESTART_DELAY);
+                    }
+                    Ok(()) => return Ok(()),
+                }
+            }
+        })
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, kafka::Error> + Send + 'static,
-) -> Result<T, kafka::Error> {
-    spawn_blocking(work).await.expect("reading does not panic")
 }

@@ -16,12 +16,12 @@ use clap::Parser;
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use service::Shutdown;
-use support::{DEADLINE, TestKafka, Topics, Writer, eventually};
+use support::{DEADLINE, TestKafka, Topics, Writer, eventually, recount};
 
 const SAMPLE: &str = include_str!("../../crates/fleet/samples/vehicle_update.json");
 const COMPANIES: [&str; 4] = ["Ada Cabs", "Bee Line", "Meridian Taxi", "Zürich Öko"];
 
-/// Two instances after another, the first killed in its work; records come before, during and after.
+/// Two instances share the work, one is killed in it, another comes; records come before, during and after.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_equal_a_recount_and_dead_letters_are_exact_over_kill_9() {
     let kafka = TestKafka::start().await;
@@ -30,54 +30,134 @@ async fn totals_equal_a_recount_and_dead_letters_are_exact_over_kill_9() {
 
     let mut first = Process::start(&kafka, &topics);
     fleet.write(3_000).await;
-    // Killed when it has published something, while more comes: somewhere in its work.
-    eventually("a first total", async || {
-        !support::published(&kafka, &topics.company).await.is_empty()
+    let second = Process::start(&kafka, &topics);
+    eventually("both have partitions", async || {
+        fleet.write(100).await;
+        first.number("partitions").await == 3 && second.number("partitions").await == 3
     })
     .await;
+    // Killed while records come: somewhere in its work.
     fleet.write(2_000).await;
     first.child.kill().unwrap();
     first.child.wait().unwrap();
 
     fleet.write(500).await;
-    // A company that has gone while nobody counted must go from the totals too.
+    // A company that has gone while nobody counted for some of its vehicles must go from the totals, too.
     fleet.retire("Bee Line").await;
-
-    let second = Process::start(&kafka, &topics);
+    let third = Process::start(&kafka, &topics);
     fleet.write(2_000).await;
     fleet.check_all(&kafka, &topics).await;
 
-    // And once more with a clean end: a third one finds nothing to do.
-    assert_eq!(second.terminate().code(), Some(0));
-    let totals = support::read_all(&kafka, &topics.company).await.len();
-    let third = Process::start(&kafka, &topics);
-    third.until_ready().await;
-    fleet.check_all(&kafka, &topics).await;
+    // And with a clean end: the other takes over, and a fourth one finds nothing to do.
     assert_eq!(third.terminate().code(), Some(0));
-    let written = support::read_all(&kafka, &topics.company).await.len() - totals;
-    assert_eq!(written, 0, "totals that nobody changed were written again");
+    fleet.write(200).await;
+    fleet.check_all(&kafka, &topics).await;
+    assert_eq!(second.terminate().code(), Some(0));
+    let written = async || support::read_all(&kafka, &topics.company).await.len();
+    let before = written().await;
+    let fourth = Process::start(&kafka, &topics);
+    eventually("all partitions", async || {
+        fourth.number("partitions").await == 6
+    })
+    .await;
+    fleet.check_all(&kafka, &topics).await;
+    assert_eq!(fourth.terminate().code(), Some(0));
+    let again = written().await - before;
+    assert_eq!(again, 0, "totals that nobody changed were written again");
+}
+
+/// What is killed again and again, at moments that a seed decides, comes to the same totals.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_at_whatever_moment_nothing_is_counted_twice() {
+    let kafka = TestKafka::start().await;
+    let topics = Topics::unique();
+    let mut fleet = Fleet::new(&kafka, &topics, 9);
+    let mut random = ChaCha8Rng::seed_from_u64(10);
+    for _ in 0..4 {
+        let mut process = Process::start(&kafka, &topics);
+        eventually("records are counted", async || {
+            fleet.write(100).await;
+            process.number("records_total").await > 0
+        })
+        .await;
+        for _ in 0..random.random_range(1..12) {
+            fleet.write(50).await;
+        }
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+    let last = Process::start(&kafka, &topics);
+    fleet.check_all(&kafka, &topics).await;
+    drop(last);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_company_without_vehicles_gets_a_tombstone() {
+async fn a_vehicle_that_is_removed_leaves_every_total() {
     let kafka = TestKafka::start().await;
     let topics = Topics::unique();
     let process = Process::start(&kafka, &topics);
     let writer = Writer::new(&kafka, &topics.updates);
     writer.write(Some(b"T1A23"), Some(SAMPLE.as_bytes()));
     writer.flush().await;
-    eventually("the total", async || {
-        !support::published(&kafka, &topics.company).await.is_empty()
+    eventually("the totals", async || {
+        let found = recount::published(&kafka, &topics).await;
+        // Company, direction, two cells, minute.
+        found.totals.len() == 5 && found.map.len() == 1
     })
     .await;
     writer.write(Some(b"T1A23"), Some(b""));
     writer.flush().await;
-    eventually("the tombstone", async || {
-        let records = support::read_all(&kafka, &topics.company).await;
-        let last = records.last().unwrap();
-        last.key.as_deref() == Some(b"Meridian Taxi") && last.value.is_none()
+    eventually("tombstones", async || {
+        let found = recount::published(&kafka, &topics).await;
+        found.totals.keys().all(|(topic, _)| *topic == "minute") && found.map.is_empty()
     })
     .await;
+    let records = support::read_all(&kafka, &topics.company).await;
+    let last = records.last().unwrap();
+    assert_eq!(last.key.as_deref(), Some(&b"Meridian Taxi"[..]));
+    assert!(last.value.is_none());
+    drop(process);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vehicle_that_falls_silent_leaves_every_total_with_an_alert_until_it_is_back() {
+    let kafka = TestKafka::start().await;
+    let topics = Topics::unique();
+    let process = Process::start_with(
+        &kafka.bootstrap_servers,
+        &topics,
+        &["--silent-after-s=1", "--stopped-after-s=1"],
+    );
+    let writer = Writer::new(&kafka, &topics.updates);
+    writer.write(Some(b"T1A23"), Some(SAMPLE.as_bytes()));
+    writer.flush().await;
+    eventually("the alert, and no totals", async || {
+        let found = recount::published(&kafka, &topics).await;
+        found.alerts.get("T1A23") == Some(&vec![("offline".to_owned(), false)])
+            && found.totals.keys().all(|(topic, _)| *topic == "minute")
+            && found.map.is_empty()
+    })
+    .await;
+    // It is back, and stands.
+    let standing = SAMPLE.replace("38.5", "0");
+    writer.write(Some(b"T1A23"), Some(standing.as_bytes()));
+    let later = standing.replace("1767225600500", "1767225601500");
+    writer.write(Some(b"T1A23"), Some(later.as_bytes()));
+    writer.flush().await;
+    let told = [("offline", false), ("offline", true), ("stopped", false)];
+    let told = told.map(|(kind, ended)| (kind.to_owned(), ended));
+    eventually("the alert's end", async || {
+        let found = recount::published(&kafka, &topics).await;
+        found.alerts["T1A23"].starts_with(&told)
+    })
+    .await;
+    // What has ended is not retained.
+    let ended = support::read_all(&kafka, &topics.alerts).await;
+    let offline = ended
+        .iter()
+        .filter(|record| record.key.as_deref() == Some(b"offline/T1A23"));
+    let values: Vec<bool> = offline.map(|record| record.value.is_some()).collect();
+    assert_eq!(values[..3], [true, true, false]);
     drop(process);
 }
 
@@ -100,9 +180,10 @@ async fn metrics_tell_what_was_counted() {
         "aggregator_records_total 2",
         "aggregator_invalid_records_total 1",
         "aggregator_dead_letters_total 1",
-        "aggregator_totals_published_total 1",
-        "aggregator_publish_seconds_count 1",
+        "aggregator_late_records_total 0",
+        "aggregator_restarts_total 0",
         "aggregator_lag_records 0",
+        "aggregator_partitions 6",
         "aggregator_vehicles 1",
         "aggregator_companies 1",
         "aggregator_passengers{company=\"Meridian Taxi\"} 2",
@@ -236,9 +317,17 @@ impl Fleet {
         json["passengers"] = passengers.into();
         json["isHired"] = (passengers > 0).into();
         json["speed"] = self.random.random_range(0.0..90.0).into();
+        if self.random.random_bool(0.7) {
+            json["speedLimit"] = self.random.random_range(30.0..90.0).into();
+        }
+        // Manhattan, over some cells of the map.
+        for place in ["current", "destination"] {
+            json[place]["lat"] = self.random.random_range(40.7..40.8).into();
+            json[place]["lng"] = self.random.random_range(-74.02..-73.95).into();
+        }
         // Clocks differ, and sequences start again: the order of the log is what counts.
         json["updateTimestamp"] =
-            (1_767_225_600_000 + self.random.random_range(0..1_000_u64)).into();
+            (1_767_225_600_000 + self.random.random_range(0..200_000_u64)).into();
         json["sequence"] = (self.sequence % 700).into();
         let value = serde_json::to_vec(&json).unwrap();
         self.writer.write(Some(plate.as_bytes()), Some(&value));
@@ -251,8 +340,10 @@ impl Fleet {
     }
 
     fn write_bad(&mut self, plate: &str) {
-        let (key, value): (Option<&[u8]>, Vec<u8>) = match self.random.random_range(0..5) {
+        let (key, value): (Option<&[u8]>, Vec<u8>) = match self.random.random_range(0..7) {
             0 => (Some(plate.as_bytes()), b"hello".to_vec()),
+            4 => (Some(b"T1A23"), SAMPLE.replace("38.5", "NaN").into()),
+            5 => (Some(b"no plate"), SAMPLE.into()),
             1 => (Some(b"ANOTHER"), SAMPLE.into()),
             2 => (None, SAMPLE.into()),
             3 => (Some(b"T1A23"), SAMPLE.replace("38.5", "-1").into()),
@@ -271,13 +362,21 @@ impl Fleet {
 
     /// Totals become equal to the recount; each bad record is in the dead letters, once, and nothing else is.
     async fn check_all(&mut self, kafka: &TestKafka, topics: &Topics) {
-        let expected = support::recount(kafka, &topics.updates).await;
-        assert!(expected.len() >= 3, "{expected:?}");
-        eventually("totals equal to the recount", async || {
-            let published = support::published(kafka, &topics.company).await;
-            support::equal(&published, &expected)
-        })
-        .await;
+        let expected = recount::recount(kafka, topics).await;
+        assert!(expected.totals.len() >= 20, "{expected:?}");
+        assert!(expected.alerts.len() >= 20, "{expected:?}");
+        let mut different = None;
+        let is_equal = async || {
+            let published = recount::published(kafka, topics).await;
+            different = recount::difference(&published, &expected);
+            different.is_none()
+        };
+        if !support::within_deadline(is_equal).await {
+            panic!(
+                "not equal to the recount: {}",
+                different.unwrap_or_default()
+            );
+        }
 
         self.bad.sort_unstable();
         assert!(!self.bad.is_empty());
@@ -305,11 +404,21 @@ impl Fleet {
     }
 }
 
+/// Nobody is silent or late by the time that a test takes, unless it says otherwise.
 fn flags(bootstrap_servers: &str, topics: &Topics) -> Vec<String> {
     [
         ("--kafka-bootstrap-servers", bootstrap_servers),
+        ("--group", &topics.group),
+        ("--silent-after-s", "86400"),
+        ("--stopped-after-s", "86400"),
+        ("--allowed-lateness-s", "1200"),
         ("--updates-topic", &topics.updates),
         ("--company-topic", &topics.company),
+        ("--direction-topic", &topics.direction),
+        ("--cell-topic", &topics.cell),
+        ("--minute-topic", &topics.minute),
+        ("--alerts-topic", &topics.alerts),
+        ("--map-topic", &topics.map),
         ("--dead-letters-topic", &topics.dead_letters),
         ("--publish-interval-ms", "20"),
         ("--metrics-port", "0"),
@@ -330,10 +439,18 @@ impl Process {
         Self::start_at(&kafka.bootstrap_servers, topics)
     }
 
-    /// Returns when its topics are there: it says where its admin port is after that.
     fn start_at(bootstrap_servers: &str, topics: &Topics) -> Self {
+        Self::start_with(bootstrap_servers, topics, &[])
+    }
+
+    /// Returns when its topics are there: it says where its admin port is after that. `more` beats the flags before.
+    fn start_with(bootstrap_servers: &str, topics: &Topics, more: &[&str]) -> Self {
+        let is_set = |flag: &str| more.iter().any(|more| more.starts_with(flag));
+        let flags = flags(bootstrap_servers, topics);
+        let flags = flags.chunks(2).filter(|flag| !is_set(&flag[0]));
         let mut child = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-            .args(flags(bootstrap_servers, topics))
+            .args(flags.flatten())
+            .args(more)
             .env("RUST_LOG", "info")
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
@@ -355,6 +472,15 @@ impl Process {
             lines.for_each(|line| eprintln!("{}", line.unwrap_or_default()))
         });
         Self { child, admin }
+    }
+
+    /// The value of a metric; 0 while there is none.
+    async fn number(&self, metric: &str) -> u64 {
+        let (_, text) = get(self.admin, "/metrics").await;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("aggregator_{metric} ")));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     async fn until_ready(&self) {

@@ -1,4 +1,4 @@
-//! Measures the broker, beside Mosquitto and bare Kafka clients: see `docs/benchmarks.md`.
+//! Measures the broker, beside Mosquitto and bare Kafka clients, and the aggregator: see `docs/benchmarks.md`.
 
 mod client;
 mod floor;
@@ -22,7 +22,7 @@ use report::Row;
 /// No scenario takes so long at full scale, also on two busy cores.
 const SCENARIO_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Measures the broker. Everything runs on this machine, on loopback.
+/// Measures the broker and the aggregator. Everything runs on this machine, on loopback.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -78,6 +78,8 @@ enum What {
     Retained,
     /// The sessions of a node that is killed, at another one
     TakeOver,
+    /// The aggregator at 30,000 positions a second
+    Totals,
     /// A server that only reads and acknowledges
     #[command(hide = true)]
     FloorServer {
@@ -90,7 +92,7 @@ enum What {
     FloorProducer(floor::Records),
 }
 
-const ALL: [What; 11] = [
+const ALL: [What; 12] = [
     What::Idle,
     What::Telemetry,
     What::SaturateQos1,
@@ -102,6 +104,7 @@ const ALL: [What; 11] = [
     What::CatchUp,
     What::Retained,
     What::TakeOver,
+    What::Totals,
 ];
 
 #[tokio::main]
@@ -179,6 +182,7 @@ async fn measure(what: &What, bench: &Bench) -> anyhow::Result<Vec<Row>> {
         What::CatchUp => catch_up::run(bench).await.context("catch-up"),
         What::Retained => retained::run(bench).await.context("retained"),
         What::TakeOver => take_over::run(bench).await.context("take-over"),
+        What::Totals => totals::run(bench).await.context("totals"),
         What::All | What::FloorServer { .. } | What::FloorProducer(_) => {
             unreachable!("these are no scenarios")
         }
@@ -199,6 +203,8 @@ async fn build() -> anyhow::Result<()> {
             "--release",
             "-p",
             "broker",
+            "-p",
+            "aggregator",
             "-p",
             "embedded-kafka",
         ])

@@ -141,13 +141,13 @@ pub(crate) async fn mosquitto(more: &str) -> anyhow::Result<Option<Server>> {
 }
 
 /// A port of the loopback that nobody uses now.
-async fn free_port() -> anyhow::Result<SocketAddr> {
+pub(crate) async fn free_port() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     Ok(listener.local_addr()?)
 }
 
 /// Status and body of a GET.
-async fn get(addr: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+pub(crate) async fn get(addr: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
     let mut stream = TcpStream::connect(addr).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -160,7 +160,10 @@ async fn get(addr: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
 }
 
 /// Asks every few milliseconds until the answer is yes, or the process has ended.
-async fn until(process: &mut Process, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+pub(crate) async fn until(
+    process: &mut Process,
+    is_so: impl AsyncFn() -> bool,
+) -> anyhow::Result<()> {
     let ask = async {
         while !is_so().await {
             process.still_runs()?;

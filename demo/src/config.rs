@@ -28,6 +28,10 @@ pub struct Config {
     /// Decides places, trips and passengers
     #[arg(long, env = "SEED", value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Seconds after which a vehicle that sends nothing leaves the totals
+    #[arg(long, env = "SILENT_AFTER_S", value_name = "S", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub silent_after_s: u64,
     /// A Kafka to use instead of the embedded one: host:port, comma-separated
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", value_name = "HOST:PORT")]
     pub kafka_bootstrap_servers: Option<String>,

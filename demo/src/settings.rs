@@ -111,6 +111,7 @@ impl<'a> PartSettings<'a> {
     pub(crate) fn aggregator(&self) -> anyhow::Result<aggregator::Config> {
         let mut flags = Flags::new("aggregator");
         flags
+            .add("silent-after-s", self.config.silent_after_s.to_string())
             .add("kafka-bootstrap-servers", self.bootstrap_servers)
             .add(
                 "metrics-port",

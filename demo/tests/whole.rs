@@ -10,7 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use demo::{Config, Demo};
-use fleet::{CompanyTotal, Kind, Position};
+use fleet::totals::Json;
+use fleet::{CompanyTotal, Frame, Kind, Position};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,7 +65,8 @@ async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, S
 #[tokio::test(flavor = "multi_thread")]
 async fn vehicles_move_and_the_totals_equal_a_recount() {
     let _one = ONE_AT_A_TIME.lock().await;
-    let mut demo = start(|_| {}).await;
+    // Nobody leaves the totals by the time that the test takes.
+    let mut demo = start(|config| config.silent_after_s = 86_400).await;
     let first = eventually("positions", async || {
         let newest = newest(&demo, "vehicle_updates").await;
         (newest.len() >= 40)
@@ -106,6 +108,18 @@ async fn vehicles_move_and_the_totals_equal_a_recount() {
         (totals == recount)
             .then_some(())
             .ok_or(format!("{totals:?} is not the recount {recount:?}"))
+    })
+    .await;
+    eventually("every vehicle on the map", async || {
+        let listed: u32 = newest(&demo, "map_frames")
+            .await
+            .iter()
+            .map(|(cell, frame)| Frame::decode(frame, cell.parse().unwrap()).unwrap().total)
+            .sum();
+        let vehicles = newest(&demo, "vehicle_updates").await.len();
+        (listed as usize == vehicles)
+            .then_some(())
+            .ok_or(format!("{listed} of {vehicles}"))
     })
     .await;
     // Every vehicle has said goodbye.

@@ -262,6 +262,7 @@ impl Vehicle {
             destination: rounded(self.world.map.position(self.trip.destination)),
             eta_seconds: tenths(eta_s),
             sequence: self.sequence,
+            speed_limit: None,
         }
     }
 }

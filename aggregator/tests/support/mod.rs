@@ -1,13 +1,13 @@
-//! A Kafka to test on, and what Kafka itself says the aggregator should have written.
+//! A Kafka to test on.
 
-use std::collections::BTreeMap;
+pub(crate) mod recount;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka::{Position, Producer, Record, Settings, ToSend};
 use parking_lot::Mutex;
-use serde_json::Value;
 
 /// Generous: a busy machine may be ten times slower than a free one.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
@@ -51,8 +51,14 @@ impl TestKafka {
 /// Topic names of one test: the Kafka may be shared, and may remember earlier runs.
 #[derive(Clone)]
 pub(crate) struct Topics {
+    pub(crate) group: String,
     pub(crate) updates: String,
     pub(crate) company: String,
+    pub(crate) direction: String,
+    pub(crate) cell: String,
+    pub(crate) minute: String,
+    pub(crate) alerts: String,
+    pub(crate) map: String,
     pub(crate) dead_letters: String,
 }
 
@@ -67,20 +73,37 @@ impl Topics {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         Self {
+            group: format!("group-{id}"),
             updates: format!("updates-{id}"),
             company: format!("company-{id}"),
+            direction: format!("direction-{id}"),
+            cell: format!("cell-{id}"),
+            minute: format!("minute-{id}"),
+            alerts: format!("alerts-{id}"),
+            map: format!("map-{id}"),
             dead_letters: format!("dead-{id}"),
         }
     }
 }
 
 /// Waits until `condition` holds.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
+    assert!(
+        within_deadline(condition).await,
+        "not in {DEADLINE:?}: {what}"
+    );
+}
+
+/// Whether `condition` holds at last.
+pub(crate) async fn within_deadline(mut condition: impl AsyncFnMut() -> bool) -> bool {
     let deadline = Instant::now() + DEADLINE;
     while !condition().await {
-        assert!(Instant::now() < deadline, "not in {DEADLINE:?}: {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    true
 }
 
 /// Writes records and remembers where Kafka put each.
@@ -131,85 +154,4 @@ pub(crate) async fn read_all(kafka: &TestKafka, topic: &str) -> Vec<Record> {
     })
     .await
     .unwrap()
-}
-
-/// vehicles, hired, passengers, newest time
-pub(crate) type Counts = (u64, u64, u64, u64);
-
-/// Adds up the newest update of each plate, straight from Kafka and by the JSON alone.
-pub(crate) async fn recount(kafka: &TestKafka, updates: &str) -> BTreeMap<String, (Counts, f64)> {
-    let mut newest: BTreeMap<String, Value> = BTreeMap::new();
-    for record in read_all(kafka, updates).await {
-        let key = record.key.as_deref().map(String::from_utf8_lossy);
-        let Some(plate) = key.map(|key| key.into_owned()) else {
-            continue;
-        };
-        match record.value.as_deref() {
-            None | Some([]) => {
-                newest.remove(&plate);
-            }
-            Some(value) => {
-                if let Ok(json) = serde_json::from_slice::<Value>(value)
-                    && json["plate"] == plate.as_str()
-                    && json["speed"].as_f64().is_some_and(|speed| speed >= 0.0)
-                {
-                    newest.insert(plate, json);
-                }
-            }
-        }
-    }
-    let mut sums: BTreeMap<String, (Counts, f64)> = BTreeMap::new();
-    for json in newest.values() {
-        let company = json["companyName"].as_str().unwrap().to_owned();
-        let (counts, speeds) = sums.entry(company).or_default();
-        counts.0 += 1;
-        counts.1 += u64::from(json["isHired"].as_bool().unwrap());
-        counts.2 += json["passengers"].as_u64().unwrap();
-        counts.3 = counts.3.max(json["updateTimestamp"].as_u64().unwrap());
-        *speeds += json["speed"].as_f64().unwrap();
-    }
-    for (counts, speed) in sums.values_mut() {
-        #[expect(clippy::cast_precision_loss, reason = "few vehicles")]
-        let vehicles = counts.0 as f64;
-        *speed /= vehicles;
-    }
-    sums
-}
-
-/// What the aggregator published last, by company.
-pub(crate) async fn published(kafka: &TestKafka, company: &str) -> BTreeMap<String, (Counts, f64)> {
-    let mut newest = BTreeMap::new();
-    for record in read_all(kafka, company).await {
-        let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
-        match record.value {
-            None => {
-                newest.remove(&key);
-            }
-            Some(value) => {
-                let json: Value = serde_json::from_slice(&value).unwrap();
-                assert_eq!(json["company"], key.as_str());
-                let number = |field: &str| json[field].as_u64().unwrap();
-                let counts = (
-                    number("vehicles"),
-                    number("hired"),
-                    number("passengers"),
-                    number("updateTimestamp"),
-                );
-                newest.insert(key, (counts, json["meanSpeed"].as_f64().unwrap()));
-            }
-        }
-    }
-    newest
-}
-
-/// Whether the published totals are the recount; speeds are published to a hundredth of a km/h.
-pub(crate) fn equal(
-    published: &BTreeMap<String, (Counts, f64)>,
-    recount: &BTreeMap<String, (Counts, f64)>,
-) -> bool {
-    published.len() == recount.len()
-        && published.iter().zip(recount).all(|(a, b)| {
-            let ((company_a, (counts_a, speed_a)), (company_b, (counts_b, speed_b))) = (a, b);
-            company_a == company_b && counts_a == counts_b && (speed_a - speed_b).abs() < 0.011
-        })
 }

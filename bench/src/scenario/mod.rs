@@ -11,6 +11,7 @@ pub(crate) mod retained;
 pub(crate) mod saturate;
 pub(crate) mod take_over;
 pub(crate) mod telemetry;
+pub(crate) mod totals;
 
 use std::time::Duration;
 

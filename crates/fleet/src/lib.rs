@@ -4,16 +4,25 @@
 //! `samples/*.json` are golden messages that the Rust and the TypeScript tests both read.
 //!
 //! - [`vehicle`]: a position and its wire form
-//! - [`totals`]: totals by company
+//! - [`cell`]: the squares of the map, by geohash
+//! - [`totals`]: totals by company, direction, cell and minute
+//! - [`alert`]: what somebody should look at
+//! - [`frame`]: all vehicles of a cell in one binary message
 //! - [`topics`]: MQTT topic names
 //! - [`geo`]: distances and bearings on the sphere
 
+pub mod alert;
+pub mod cell;
+pub mod frame;
 pub mod geo;
 pub mod topics;
 pub mod totals;
 pub mod vehicle;
 
+pub use alert::{Alert, AlertKind};
+pub use cell::{Cell, InvalidCell};
+pub use frame::Frame;
 pub use geo::LatLng;
 pub use topics::Topics;
-pub use totals::CompanyTotal;
+pub use totals::{CellTotal, CompanyTotal, Direction, DirectionTotal, MinuteTotal};
 pub use vehicle::{InvalidPosition, Kind, Plate, Position, Status};

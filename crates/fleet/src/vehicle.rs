@@ -15,7 +15,7 @@ pub const COMPANY_BYTES_MAX: usize = 64;
 
 /// One position of one vehicle, as it stands in JSON on `fleet/vehicle_updates/<plate>`.
 ///
-/// Field names are those of the published taxi demo, so that its consumers work unchanged; the last six are ours.
+/// Field names are those of the published taxi demo, so that its consumers work unchanged; the last seven are ours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Position {
@@ -57,6 +57,9 @@ pub struct Position {
     pub eta_seconds: f64,
     /// Counts this vehicle's messages: +1 each, so that the newest is known whatever the order of arrival.
     pub sequence: u64,
+    /// km/h, what the road allows here; where it is missing, nobody is told of speeding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed_limit: Option<f64>,
 }
 
 /// What kind of vehicle it is.
@@ -199,6 +202,7 @@ impl Position {
             ("speed", at_least_zero(self.speed)),
             ("distance", at_least_zero(self.distance)),
             ("etaSeconds", at_least_zero(self.eta_seconds)),
+            ("speedLimit", self.speed_limit.is_none_or(at_least_zero)),
             ("bearing", (0.0..360.0).contains(&self.bearing)),
             ("companyName", is_company(&self.company_name)),
         ] {
@@ -255,11 +259,21 @@ mod tests {
                 "current is out of range",
             ),
             (with("companyName", json!("a/+")), "companyName is out of"),
+            (with("speedLimit", json!(-1)), "speedLimit is out of range"),
             (with("passengers", json!(-1)), "invalid value"),
         ] {
             let error = Position::from_json(&payload).unwrap_err().to_string();
             assert!(error.contains(reason), "`{error}` has no `{reason}`");
         }
+    }
+
+    #[test]
+    fn a_speed_limit_may_be_there() {
+        let read = |value| Position::from_json(&with("speedLimit", value)).unwrap();
+        let limited = read(serde_json::json!(50));
+        assert_eq!(limited.speed_limit, Some(50.0));
+        assert_eq!(Position::from_json(&limited.to_json()).unwrap(), limited);
+        assert_eq!(read(serde_json::Value::Null).speed_limit, None);
     }
 
     #[test]

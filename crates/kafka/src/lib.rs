@@ -9,12 +9,14 @@
 //! - [`Cursor`]: reads a partition from any offset
 //! - [`Lookup`]: single records by their offsets
 //! - [`Member`]: shares partitions out by a consumer group
+//! - [`exactly_once`]: reads as a member of a group, and stores what follows together with how far it has read
 //! - [`Ends`]: where a topic ends, for lag
 
 pub mod admin;
 mod cursor;
 mod ends;
 mod error;
+pub mod exactly_once;
 mod lookup;
 mod member;
 mod partition;

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::producer::base_record;
 use crate::{Error, Position, Settings, ToSend};
@@ -86,6 +88,33 @@ impl Transactions {
     /// # Errors
     /// See [`Failed`].
     pub fn commit(&mut self, records: &[ToSend<'_>]) -> Result<Vec<Position>, Failed> {
+        self.commit_with(records, |_| Ok(()))
+    }
+
+    /// The same, with what a member of a group has read: `offsets` are of the next records that it wants. A member that
+    /// is none any more, since others have its partitions, is refused.
+    pub(crate) fn commit_read(
+        &mut self,
+        records: &[ToSend<'_>],
+        offsets: &TopicPartitionList,
+        member: &ConsumerGroupMetadata,
+    ) -> Result<Vec<Position>, Failed> {
+        self.commit_with(records, |producer| {
+            loop {
+                match producer.send_offsets_to_transaction(offsets, member, CALL) {
+                    Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
+                    result => return result,
+                }
+            }
+        })
+    }
+
+    /// `also` is called when all records are stored and not committed.
+    fn commit_with(
+        &mut self,
+        records: &[ToSend<'_>],
+        also: impl Fn(&BaseProducer<Context>) -> KafkaResult<()>,
+    ) -> Result<Vec<Position>, Failed> {
         if let Err(error) = self.producer.begin_transaction() {
             // It is not where it should be; if it can't be brought there, a new producer is needed.
             self.abort()?;
@@ -115,6 +144,10 @@ impl Transactions {
                 // Not this record's fault: the cluster is away, or the transaction was given up.
                 _ => Failed::Again(error),
             });
+        }
+        if let Err(error) = also(&self.producer) {
+            self.abort()?;
+            return Err(Failed::Again(error.into()));
         }
         let ending = self.begin_end();
         let result = self.commit_begun(&answers);

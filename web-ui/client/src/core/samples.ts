@@ -10,3 +10,10 @@ export function sample(name: string): Record<string, unknown> {
 export function bytes(value: unknown): Uint8Array {
   return new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 }
+
+/** A binary one, written as hexadecimal digits. */
+export function sampleBytes(name: string): Uint8Array {
+  const file = new URL(`../../../../crates/fleet/samples/${name}.hex`, import.meta.url);
+  const digits = readFileSync(file, 'utf8').replace(/\s/g, '');
+  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
