@@ -37,12 +37,12 @@ pub(crate) struct Kafka {
     pub(crate) bootstrap_servers: String,
     /// Makes topics of this run its own, since a Kafka that runs already is shared.
     prefix: String,
-    _runs: Runs,
+    runs: Runs,
 }
 
 enum Runs {
     Embedded {
-        _process: Box<Process>,
+        process: Box<Process>,
         _data: tempfile::TempDir,
     },
     Apache(tempfile::TempDir),
@@ -59,12 +59,31 @@ impl Kafka {
         Ok(Self {
             bootstrap_servers,
             prefix: format!("bench-{:08x}-", rand::random::<u32>()),
-            _runs: runs,
+            runs,
         })
     }
 
     pub(crate) fn settings(&self) -> kafka::Settings {
         kafka::Settings::new(&self.bootstrap_servers)
+    }
+
+    /// The process that serves it.
+    ///
+    /// # Errors
+    /// When that is none of ours.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        match &self.runs {
+            Runs::Embedded { process, .. } => Ok(process.pid),
+            Runs::Apache(data) => {
+                for node in std::fs::read_dir(data.path())? {
+                    if let Ok(pid) = std::fs::read_to_string(node?.path().join("pid")) {
+                        return Ok(pid.trim().parse()?);
+                    }
+                }
+                bail!("apache kafka has no pid file in {}", data.path().display())
+            }
+            Runs::Elsewhere => bail!("that kafka is not of this run"),
+        }
     }
 
     /// The full name of a topic of this run.
@@ -93,7 +112,7 @@ async fn embedded() -> anyhow::Result<(String, Runs)> {
     let servers = line.strip_prefix("kafka ").map(ToOwned::to_owned);
     let servers = servers.with_context(|| format!("`{line}` does not say where kafka is"))?;
     let runs = Runs::Embedded {
-        _process: Box::new(process),
+        process: Box::new(process),
         _data: data,
     };
     Ok((servers, runs))

@@ -80,6 +80,8 @@ enum What {
     TakeOver,
     /// The aggregator at 30,000 positions a second
     Totals,
+    /// Vehicles, broker, aggregator, web UI and a page's client at once; not one of all, since it takes minutes
+    Whole(scenario::whole::Args),
     /// A server that only reads and acknowledges
     #[command(hide = true)]
     FloorServer {
@@ -183,6 +185,7 @@ async fn measure(what: &What, bench: &Bench) -> anyhow::Result<Vec<Row>> {
         What::Retained => retained::run(bench).await.context("retained"),
         What::TakeOver => take_over::run(bench).await.context("take-over"),
         What::Totals => totals::run(bench).await.context("totals"),
+        What::Whole(args) => whole::run(bench, args).await.context("whole"),
         What::All | What::FloorServer { .. } | What::FloorProducer(_) => {
             unreachable!("these are no scenarios")
         }
@@ -205,6 +208,10 @@ async fn build() -> anyhow::Result<()> {
             "broker",
             "-p",
             "aggregator",
+            "-p",
+            "simulator",
+            "-p",
+            "web-ui",
             "-p",
             "embedded-kafka",
         ])

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod chaos;
 mod ci;
+mod fleet;
 mod kafka;
 mod shell;
 
@@ -26,6 +27,8 @@ enum Task {
     Ci,
     /// Kill, stop and restart brokers and Kafka nodes under load, and check what was promised (needs Java 17 and Maven).
     Chaos(chaos::Args),
+    /// Run vehicles, broker, aggregator and web UI on this machine, and measure what comes through (needs Java 17 and Maven).
+    Fleet(fleet::Args),
     /// Start Apache Kafka on this machine, on loopback (needs Java 17 and Maven).
     Kafka(kafka::Args),
     /// Run one of Kafka's own console tools, e.g. `kafka-tool topics --list`.
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci => ci::run(),
         Task::Chaos(args) => chaos::run(&args),
+        Task::Fleet(args) => fleet::run(&args),
         Task::Kafka(args) => kafka::run(&args),
         Task::KafkaTool(args) => kafka::tool::run(&args),
     };

@@ -12,6 +12,7 @@ pub(crate) mod saturate;
 pub(crate) mod take_over;
 pub(crate) mod telemetry;
 pub(crate) mod totals;
+pub(crate) mod whole;
 
 use std::time::Duration;
 
