@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::connection::Shared;
 use crate::router::Answer;
+use crate::timeline;
 use crate::vehicle::Vehicle;
 
 /// A message to send.
@@ -88,11 +89,18 @@ impl Agent {
             (since.as_secs_f64() / interval.as_secs_f64()).round() as u32
         });
         self.reached = Some(planned);
+        let seconds = interval.as_secs_f64() * self.shared.config.speed;
+        let mut moved = false;
         for _ in 0..ticks {
-            self.vehicle.step(interval.as_secs_f64());
             self.see_to_route();
+            moved = self.vehicle.step(seconds);
+            self.see_to_route();
+            if !moved {
+                self.shared.metrics.ticks_held.inc();
+                break;
+            }
         }
-        if self.connected {
+        if moved && self.connected {
             self.put_position();
         }
     }
@@ -194,12 +202,10 @@ impl Agent {
     }
 }
 
-/// Ticks at the interval, spread over it so that the vehicles take turns: multiples of the golden ratio leave no gaps
-/// and no bunches, however many there are.
+/// Ticks at the interval, at the vehicle's turn in it.
 fn ticker(shared: &Shared, index: u32) -> Interval {
-    const GOLDEN: f64 = 0.618_033_988_749_895;
     let interval = shared.config.interval();
-    let phase = interval.mul_f64((f64::from(index) * GOLDEN).fract());
+    let phase = timeline::phase(interval, index);
     let since = shared.started.elapsed().saturating_sub(phase);
     let rounds = since.as_secs_f64() / interval.as_secs_f64();
     let first = shared.started + phase + interval.mul_f64(rounds.floor() + 1.0);

@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use fleet::Kind;
 
+use crate::motion::Duty;
+
 /// Drives vehicles along the roads of an OpenStreetMap file and publishes their positions over MQTT.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "simulator", version)]
@@ -38,6 +40,27 @@ pub struct Config {
     /// Decides places, trips and passengers: the same seed on the same map gives the same fleet.
     #[arg(long, env = "SEED", value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// How much faster than on the wall clock time passes for the vehicles: 0.1 to 100. Timestamps are of the wall
+    /// clock all the same; speeds and etaSeconds are by the vehicles' clocks.
+    #[arg(long, env = "SPEED", value_name = "FACTOR", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// When it is for the vehicles when they begin: demand differs by the hour.
+    #[arg(
+        long,
+        env = "START_TIME",
+        value_name = "HH:MM",
+        default_value = "08:00"
+    )]
+    pub start_time: TimeOfDay,
+    /// The longest a truck is driven without a break, in minutes; 0 for no breaks. The European Union's rule is the
+    /// default (Regulation (EC) No 561/2006, article 7).
+    #[arg(long, env = "DRIVE_MAX_MIN", value_name = "MINUTES", default_value_t = 270,
+          value_parser = RangedU64ValueParser::<u32>::new().range(0..=1_440))]
+    pub drive_max_min: u32,
+    /// The break after that, in minutes.
+    #[arg(long, env = "BREAK_MIN", value_name = "MINUTES", default_value_t = 45,
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_440))]
+    pub break_min: u32,
     /// Milliseconds between two positions of a vehicle.
     #[arg(long, env = "INTERVAL_MS", value_name = "MS", default_value_t = 500,
           value_parser = RangedU64ValueParser::<u64>::new().range(20..=60_000))]
@@ -129,6 +152,14 @@ impl Config {
         }
     }
 
+    /// What drivers of trucks keep to.
+    pub fn duty(&self) -> Option<Duty> {
+        (self.drive_max_min > 0).then(|| Duty {
+            drive_s: f64::from(self.drive_max_min) * 60.0,
+            break_s: f64::from(self.break_min) * 60.0,
+        })
+    }
+
     /// Who speaks MQTT for a fleet of this size.
     pub fn client(&self) -> Client {
         match self.client {
@@ -141,6 +172,45 @@ impl Config {
     /// The time between two positions of a vehicle.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.interval_ms)
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text
+        .parse()
+        .map_err(|_| "not a number; 0.1 to 100 would be right")?;
+    if (0.1..=100.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err(format!("{text} is not in 0.1..=100"))
+    }
+}
+
+/// A time of day, to the minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOfDay {
+    minutes: u32,
+}
+
+impl TimeOfDay {
+    /// Seconds after midnight.
+    pub fn seconds(self) -> f64 {
+        f64::from(self.minutes) * 60.0
+    }
+}
+
+impl FromStr for TimeOfDay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once(':');
+        let number = |text: &str, below: u32| text.parse::<u32>().ok().filter(|n| *n < below);
+        parts
+            .and_then(|(h, m)| Some((number(h, 24)?, number(m, 60)?)))
+            .map(|(hours, minutes)| Self {
+                minutes: hours * 60 + minutes,
+            })
+            .ok_or_else(|| format!("`{text}` is not a time from 00:00 to 23:59"))
     }
 }
 
@@ -226,6 +296,9 @@ mod tests {
             (["--vehicles", "0"], "0 is not in 1..="),
             (["--kind", "boat"], "`boat` is neither taxi nor truck"),
             (["--qos", "2"], "2 is not in 0..=1"),
+            (["--speed", "0.01"], "0.01 is not in 0.1..=100"),
+            (["--speed", "NaN"], "NaN is not in 0.1..=100"),
+            (["--start-time", "24:00"], "`24:00` is not a time from"),
             (["--seed", "x"], "invalid value 'x' for '--seed"),
         ] {
             let error = load(&flags).unwrap_err();

@@ -76,11 +76,12 @@ impl Simulator {
         )));
 
         let world = Arc::new(World {
-            map: loaded.map,
-            kind: config.kind,
             seed: config.seed,
             rest_max_s: f64::from(config.wait_max),
             visible: config.visible,
+            start_s: config.start_time.seconds(),
+            duty: config.duty().filter(|_| config.kind == Kind::Truck),
+            ..World::new(loaded.map, config.kind)
         });
         let shared = Arc::new(Shared {
             topics: Topics::new(&config.topic_prefix),

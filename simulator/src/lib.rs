@@ -11,9 +11,12 @@ pub mod route;
 
 pub mod motion;
 
+pub mod demand;
 pub mod identity;
+pub mod timeline;
 pub mod trip;
 pub mod vehicle;
+pub mod world;
 
 mod agent;
 mod client;

@@ -4,15 +4,18 @@
 //! `samples/*.json` are golden messages that the Rust and the TypeScript tests both read.
 //!
 //! - [`vehicle`]: a position and its wire form
+//! - [`command`]: what a vehicle can be told, and its answer
 //! - [`totals`]: totals by company
 //! - [`topics`]: MQTT topic names
 //! - [`geo`]: distances and bearings on the sphere
 
+pub mod command;
 pub mod geo;
 pub mod topics;
 pub mod totals;
 pub mod vehicle;
 
+pub use command::{Command, Reply};
 pub use geo::LatLng;
 pub use topics::Topics;
 pub use totals::CompanyTotal;

@@ -11,6 +11,8 @@ pub const KAFKA_VEHICLE_UPDATES: &str = "vehicle_updates";
 pub const KAFKA_VISIBLE_VEHICLE_UPDATES: &str = "visible_vehicle_updates";
 /// Kafka topic (compacted) of `online` and `offline`, keyed by plate.
 pub const KAFKA_VEHICLE_STATUS: &str = "vehicle_status";
+/// Kafka topic of the commands to vehicles, keyed by plate.
+pub const KAFKA_VEHICLE_COMMANDS: &str = "vehicle_commands";
 /// Kafka topic (compacted) of the totals, keyed by company.
 pub const KAFKA_COMPANY_PASSENGERS: &str = "company_passengers";
 /// Kafka topic of records that could not be read, with the reason in their headers.
@@ -45,6 +47,11 @@ impl Topics {
         format!("{}vehicle_status/{plate}", self.prefix)
     }
 
+    /// Commands to one vehicle.
+    pub fn command(&self, plate: &Plate) -> String {
+        format!("{}commands/{plate}", self.prefix)
+    }
+
     /// Totals of one company, retained.
     pub fn company_passengers(&self, company: &str) -> String {
         format!("{}company_passengers/{company}", self.prefix)
@@ -71,6 +78,7 @@ mod tests {
             "fleet/visible_vehicle_updates/T1A23"
         );
         assert_eq!(topics.vehicle_status(&plate), "fleet/vehicle_status/T1A23");
+        assert_eq!(topics.command(&plate), "fleet/commands/T1A23");
         assert_eq!(
             Topics::new("demo").company_passengers("Meridian Taxi"),
             "demo/company_passengers/Meridian Taxi"
