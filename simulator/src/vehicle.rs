@@ -653,7 +653,9 @@ mod tests {
     fn check_orders(world: &Arc<World>, index: u32, gaps: &[u32]) {
         const STEP_S: f64 = 0.1;
         let mut vehicle = Vehicle::new(Arc::clone(world), index, 0).unwrap();
-        let (fastest_up, fastest_down) = (vehicle.driver.accelerate, vehicle.driver.brake);
+        let Driver {
+            accelerate, brake, ..
+        } = vehicle.driver;
         let places = &world.map.components[vehicle.component].places;
         let mut before = vehicle.fix;
         for (number, gap) in gaps.iter().enumerate() {
@@ -666,10 +668,12 @@ mod tests {
                     moved_m <= fastest * STEP_S + 0.15,
                     "{moved_m} m at {fastest} m/s"
                 );
-                let change = (now.speed_mps - before.speed_mps) / STEP_S;
+                let change_mps = now.speed_mps - before.speed_mps;
+                // Vertices within centimetres of each other are one, which a new drive may see otherwise.
+                let (up, down) = (accelerate * STEP_S + 0.1, brake * STEP_S + 0.1);
                 assert!(
-                    (-fastest_down - 0.01..=fastest_up + 0.01).contains(&change),
-                    "{change} m/s²"
+                    (-down..=up).contains(&change_mps),
+                    "{change_mps} m/s at once"
                 );
                 let road: Vec<LatLng> = vehicle
                     .drive()

@@ -103,12 +103,14 @@ impl Wanted {
             },
             None => self.from,
         };
-        let found = route::quickest(map, from, self.to)?;
-        let legs = self.lead.iter().copied().chain(found.legs);
-        let route = Route {
-            legs: legs.collect(),
-            ..found
-        };
+        let mut found = route::quickest(map, from, self.to)?;
+        // The route goes on along the road on which the lead ends: that is one stretch.
+        let mut legs = self.lead.clone();
+        if let (Some(last), Some(first)) = (legs.pop(), found.legs.first_mut()) {
+            first.from_m = last.from_m;
+        }
+        legs.append(&mut found.legs);
+        let route = Route { legs, ..found };
         let drive = Drive::after(map, &route, self.driver, self.departure);
         Some((Box::new(drive), route.end))
     }
