@@ -660,17 +660,18 @@ mod tests {
         let mut before = vehicle.fix;
         for (number, gap) in gaps.iter().enumerate() {
             for _ in 0..*gap {
+                let step_s = STEP_S + vehicle.due_s;
                 step(&mut vehicle, STEP_S);
                 let now = vehicle.fix;
                 let moved_m = before.position.distance_m(now.position);
                 let fastest = before.speed_mps.max(now.speed_mps);
                 assert!(
-                    moved_m <= fastest * STEP_S + 0.15,
+                    moved_m <= fastest * step_s + 0.15,
                     "{moved_m} m at {fastest} m/s"
                 );
                 let change_mps = now.speed_mps - before.speed_mps;
                 // Vertices within centimetres of each other are one, which a new drive may see otherwise.
-                let (up, down) = (accelerate * STEP_S + 0.1, brake * STEP_S + 0.1);
+                let (up, down) = (accelerate * step_s + 0.1, brake * step_s + 0.1);
                 assert!(
                     (-down..=up).contains(&change_mps),
                     "{change_mps} m/s at once"
