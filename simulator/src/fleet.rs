@@ -12,8 +12,10 @@ use service::admin::{self, Ready};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::agent::now_ms;
 use crate::config::Config;
-use crate::connection::{self, Broker, Shared, now_ms};
+use crate::connection::{self, Broker, Shared};
+use crate::limits;
 use crate::map::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -36,6 +38,14 @@ impl Simulator {
     /// # Errors
     /// When the map can't be used (a [`service::BadSetting`]) or the port is taken.
     pub async fn start(config: Config, shutdown: Shutdown) -> anyhow::Result<Self> {
+        limits::make_room(config.vehicles)?;
+        if mqtt::TopicName::try_from(config.topic_prefix.as_str()).is_err() {
+            return Err(service::BadSetting(format!(
+                "topic prefix `{}` can't begin a topic name: text without + and #, such as fleet/ (--topic-prefix)",
+                config.topic_prefix
+            ))
+            .into());
+        }
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::new(&mut registry));
         let ready = Ready::not_yet("the map is not loaded yet");
@@ -66,11 +76,12 @@ impl Simulator {
         )));
 
         let world = Arc::new(World {
-            map: loaded.map,
-            kind: config.kind,
             seed: config.seed,
             rest_max_s: f64::from(config.wait_max),
             visible: config.visible,
+            start_s: config.start_time.seconds(),
+            duty: config.duty().filter(|_| config.kind == Kind::Truck),
+            ..World::new(loaded.map, config.kind)
         });
         let shared = Arc::new(Shared {
             topics: Topics::new(&config.topic_prefix),

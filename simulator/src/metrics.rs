@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) connect_failures: Counter,
     pub(crate) connections_lost: Counter,
     pub(crate) tick_lateness_seconds: Histogram,
+    pub(crate) ticks_held: Counter,
     pub(crate) map_load_seconds: Gauge<f64, AtomicU64>,
     pub(crate) map_road_metres: Gauge<f64, AtomicU64>,
 }
@@ -43,6 +44,7 @@ impl Metrics {
             connect_failures: Counter::default(),
             connections_lost: Counter::default(),
             tick_lateness_seconds,
+            ticks_held: Counter::default(),
             map_load_seconds: Gauge::default(),
             map_road_metres: Gauge::default(),
         };
@@ -89,6 +91,11 @@ impl Metrics {
             "tick_lateness_seconds",
             "How much later than planned a vehicle moved",
             m.tick_lateness_seconds.clone(),
+        );
+        registry.register(
+            "ticks_held",
+            "Ticks at which a vehicle stood still because its route was still being searched",
+            m.ticks_held.clone(),
         );
         registry.register(
             "map_load_seconds",

@@ -6,12 +6,13 @@
 //! arrive are plain functions of the time since it set off; nothing is summed up tick by tick.
 
 use fleet::{Kind, LatLng};
+use serde::{Deserialize, Serialize};
 
-use crate::map::RoadMap;
-use crate::route::Route;
+use crate::map::{Location, RoadId, RoadMap};
+use crate::route::{Leg, Route};
 
 /// How a vehicle is driven.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Driver {
     /// Speeding up, m/s².
     pub accelerate: f64,
@@ -39,29 +40,60 @@ impl Driver {
     }
 }
 
+/// How long one may drive, and how long one must rest then.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Duty {
+    /// The longest driving time without a break, in seconds.
+    pub drive_s: f64,
+    /// The break after it, in seconds.
+    pub break_s: f64,
+}
+
+/// How a vehicle is when its drive begins; the default stands, and is rested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Departure {
+    /// m/s; more than 0 when a new drive takes over from another.
+    pub speed_mps: f64,
+    /// Metres since the last vertex of the road: the bend ahead is as wide as it was before the drives changed.
+    pub behind_m: f64,
+    /// Seconds driven since the last break.
+    pub driven_s: f64,
+    /// What the driver must keep to.
+    pub duty: Option<Duty>,
+}
+
 /// A route with its timing.
 #[derive(Clone, Debug)]
 pub struct Drive {
     driver: Driver,
     /// At least one; the first is where it starts, the last where it ends.
     vertices: Vec<Vertex>,
+    /// The roads it follows, and where on the first it starts.
+    roads: Vec<RoadId>,
+    start_m: f64,
+    /// Where breaks are taken: vertices, in order.
+    breaks: Vec<usize>,
+    departure: Departure,
 }
 
+/// There are thousands for each vehicle on a long trip, so they are kept small.
 #[derive(Clone, Copy, Debug)]
 struct Vertex {
     position: LatLng,
-    /// Metres to the next vertex; 0 at the last.
-    next_m: f64,
-    /// Seconds since the start.
+    /// Seconds from the start to when it leaves here.
     at_s: f64,
+    /// Metres to the next vertex; 0 at the last.
+    next_m: f32,
     /// The speed here, m/s.
-    speed_mps: f64,
+    speed_mps: f32,
     /// The highest speed until the next vertex, m/s.
-    limit_mps: f64,
+    limit_mps: f32,
+    /// The road that leads to the next vertex, by its number on the route.
+    road: u32,
 }
 
 /// Where a vehicle is at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fix {
     /// On the road.
     pub position: LatLng,
@@ -81,18 +113,75 @@ pub struct Fix {
 const SAME_M: f64 = 0.05;
 
 impl Drive {
-    /// Plans a drive along `route`.
+    /// Plans a drive along `route` from a standstill.
     pub fn new(map: &RoadMap, route: &Route, driver: Driver) -> Self {
-        let mut vertices = lay(map, route, driver.share);
-        plan_speeds(&mut vertices, driver);
+        Self::after(map, route, driver, Departure::default())
+    }
+
+    /// Plans a drive along `route` that begins as `departure` says.
+    pub fn after(map: &RoadMap, route: &Route, driver: Driver, departure: Departure) -> Self {
+        let mut drive = Self {
+            driver,
+            vertices: lay(map, route, driver.share),
+            roads: route.legs.iter().map(|leg| leg.road).collect(),
+            start_m: route.legs.first().map_or(0.0, |leg| leg.from_m),
+            breaks: Vec::new(),
+            departure,
+        };
+        drive.time();
+        while let Some(stop) = drive.next_break() {
+            drive.breaks.push(stop);
+            drive.time();
+        }
+        drive
+    }
+
+    /// Sets the speed at each vertex, and when it is left.
+    fn time(&mut self) {
+        plan_speeds(
+            &mut self.vertices,
+            self.driver,
+            self.departure,
+            &self.breaks,
+        );
+        let break_s = self.departure.duty.map_or(0.0, |duty| duty.break_s);
         let mut at_s = 0.0;
-        for i in 0..vertices.len() {
-            vertices[i].at_s = at_s;
-            if let Some(next) = vertices.get(i + 1) {
-                at_s += Segment::new(&vertices[i], next, driver).seconds();
+        for i in 0..self.vertices.len() {
+            if self.breaks.contains(&i) {
+                at_s += break_s;
+            }
+            self.vertices[i].at_s = at_s;
+            if let Some(next) = self.vertices.get(i + 1) {
+                at_s += Segment::new(&self.vertices[i], next, self.driver).seconds();
             }
         }
-        Self { driver, vertices }
+    }
+
+    /// The last vertex at which a break that is due after the last one can be taken in time; where it is too late for
+    /// that, the first at which the vehicle can stand.
+    fn next_break(&self) -> Option<usize> {
+        /// To stop takes longer than to drive past.
+        const MARGIN_S: f64 = 60.0;
+        let duty = self.departure.duty?;
+        let (first, driven_s) = match self.breaks.last() {
+            Some(&last) => (last + 1, -self.vertices[last].at_s),
+            None => (0, self.departure.driven_s),
+        };
+        let due_s = duty.drive_s - MARGIN_S - driven_s;
+        let arrival = self.vertices.len() - 1;
+        if self.seconds() <= due_s || first >= arrival {
+            return None;
+        }
+        let in_time = self.vertices.partition_point(|v| v.at_s <= due_s);
+        let brake_m = self.departure.speed_mps.powi(2) / (2.0 * self.driver.brake);
+        let mut done_m = 0.0;
+        let can_stand = self.vertices.iter().position(|v| {
+            let stands = done_m >= brake_m;
+            done_m += f64::from(v.next_m);
+            stands
+        })?;
+        let stop = in_time.saturating_sub(1).max(first).max(can_stand);
+        (stop < arrival).then_some(stop)
     }
 
     /// Seconds from start to end.
@@ -106,21 +195,25 @@ impl Drive {
         let index = passed.saturating_sub(1);
         let here = &self.vertices[index];
         match self.vertices.get(index + 1) {
-            Some(next) => self.between(here, next, (elapsed_s - here.at_s).max(0.0)),
+            Some(next) => {
+                let left_s = self.seconds() - elapsed_s.max(0.0);
+                self.between(here, next, (elapsed_s - here.at_s).max(0.0), left_s)
+            }
             None => self.at_end(),
         }
     }
 
-    fn between(&self, here: &Vertex, next: &Vertex, seconds: f64) -> Fix {
+    fn between(&self, here: &Vertex, next: &Vertex, seconds: f64, left_s: f64) -> Fix {
         let (metres, speed_mps) = Segment::new(here, next, self.driver).at(seconds);
-        let metres = metres.clamp(0.0, here.next_m);
+        let next_m = f64::from(here.next_m);
+        let metres = metres.clamp(0.0, next_m);
         Fix {
-            position: here.position.lerp(next.position, metres / here.next_m),
+            position: here.position.lerp(next.position, metres / next_m),
             waypoint: next.position,
-            distance_m: here.next_m - metres,
+            distance_m: next_m - metres,
             speed_mps,
             bearing_deg: here.position.bearing_deg(next.position),
-            left_s: (self.seconds() - here.at_s - seconds).max(0.0),
+            left_s,
         }
     }
 
@@ -144,32 +237,137 @@ impl Drive {
         &self.vertices[self.vertices.len() - 1]
     }
 
+    /// Seconds driven since the last break, so many seconds after it set off.
+    pub fn driven_s(&self, elapsed_s: f64) -> f64 {
+        let left_at = self.breaks.iter().map(|stop| self.vertices[*stop].at_s);
+        match left_at.rev().find(|at_s| *at_s <= elapsed_s) {
+            Some(at_s) => elapsed_s - at_s,
+            None => self.departure.driven_s + elapsed_s,
+        }
+    }
+
+    /// Where it is after so many seconds, with the roads it must go on along until it can have stopped or has reached a
+    /// vertex after that: from the end of these every other drive can go on.
+    pub fn lead(&self, map: &RoadMap, elapsed_s: f64) -> Lead {
+        let passed = self.vertices.partition_point(|v| v.at_s <= elapsed_s);
+        let here = passed.saturating_sub(1);
+        let (behind_m, speed_mps) = match self.vertices.get(here + 1) {
+            Some(next) => {
+                let seconds = (elapsed_s - self.vertices[here].at_s).max(0.0);
+                Segment::new(&self.vertices[here], next, self.driver).at(seconds)
+            }
+            None => (0.0, 0.0),
+        };
+        let brake_m = speed_mps * speed_mps / (2.0 * self.driver.brake);
+        let mut ahead_m = -behind_m;
+        let mut end = here;
+        while ahead_m < brake_m && end + 1 < self.vertices.len() {
+            ahead_m += f64::from(self.vertices[end].next_m);
+            end += 1;
+        }
+        let first = self.location(map, here, behind_m);
+        let last = match end {
+            _ if end == here => first,
+            // The end of a road, unless the drive ends on it: the next road is not decided there.
+            _ => {
+                let before = self.vertices[end - 1];
+                self.location(map, end - 1, f64::from(before.next_m))
+            }
+        };
+        let (first_road, last_road) = (
+            self.vertices[here].road as usize,
+            self.vertices[end.max(here + 1) - 1].road as usize,
+        );
+        let legs = (first_road..=last_road).map(|number| {
+            let road = self.roads[number];
+            let from_m = if number == first_road {
+                first.at_m
+            } else {
+                0.0
+            };
+            let to_m = if number == last_road {
+                last.at_m
+            } else {
+                map.length_m(road)
+            };
+            Leg {
+                road,
+                from_m,
+                to_m: to_m.max(from_m),
+            }
+        });
+        let before_m = if here == 0 {
+            self.departure.behind_m
+        } else {
+            0.0
+        };
+        Lead {
+            from: first,
+            legs: legs.collect(),
+            behind_m: before_m + behind_m,
+            speed_mps,
+        }
+    }
+
+    /// The point `metres` after a vertex, on the road that leaves it.
+    fn location(&self, map: &RoadMap, vertex: usize, metres: f64) -> Location {
+        let number = self.vertices[vertex].road;
+        let on_road = self.vertices[..vertex].iter().rev();
+        let before_m: f64 = on_road
+            .take_while(|v| v.road == number)
+            .map(|v| f64::from(v.next_m))
+            .sum();
+        let start_m = if number == 0 { self.start_m } else { 0.0 };
+        let road = self.roads[number as usize];
+        Location {
+            road,
+            at_m: (start_m + before_m + metres).min(map.length_m(road)),
+        }
+    }
+
     /// The vertices of the road it follows.
     pub fn polyline(&self) -> impl Iterator<Item = LatLng> + '_ {
         self.vertices.iter().map(|v| v.position)
     }
 }
 
+/// The way a vehicle has no more choice about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lead {
+    /// Where it is.
+    pub from: Location,
+    /// The roads from there; at least one.
+    pub legs: Vec<Leg>,
+    /// Metres since the last vertex.
+    pub behind_m: f64,
+    /// m/s.
+    pub speed_mps: f64,
+}
+
 /// The vertices of a route, with the speeds of their roads.
 fn lay(map: &RoadMap, route: &Route, share: f64) -> Vec<Vertex> {
     let mut vertices: Vec<Vertex> = Vec::new();
-    for leg in &route.legs {
-        let limit_mps = map.graph[leg.road].speed_mps * share;
+    for (number, leg) in route.legs.iter().enumerate() {
+        let road = number as u32;
+        let limit_mps = (map.graph[leg.road].speed_mps * share) as f32;
         let mut add = |position: LatLng| {
             if let Some(last) = vertices.last_mut() {
-                last.next_m = last.position.distance_m(position);
-                if last.next_m < SAME_M {
+                let next_m = last.position.distance_m(position);
+                if next_m < SAME_M {
                     // The road ahead decides how fast one leaves this point.
                     last.limit_mps = limit_mps;
+                    last.road = road;
                     return;
                 }
+                last.next_m = next_m as f32;
             }
             vertices.push(Vertex {
                 position,
-                next_m: 0.0,
                 at_s: 0.0,
+                next_m: 0.0,
                 speed_mps: 0.0,
                 limit_mps,
+                road,
             });
         };
         let mut from_m = 0.0;
@@ -212,39 +410,48 @@ fn standing(map: &RoadMap, route: &Route) -> Option<Vertex> {
     }
     Some(Vertex {
         position,
-        next_m: 0.0,
         at_s: 0.0,
+        next_m: 0.0,
         speed_mps: 0.0,
         limit_mps: 1.0,
+        road: 0,
     })
 }
 
-/// Sets the speed at each vertex: 0 at both ends.
-fn plan_speeds(vertices: &mut [Vertex], driver: Driver) {
-    for i in 1..vertices.len().saturating_sub(1) {
+/// Sets the speed at each vertex: 0 at the end and where breaks are taken.
+fn plan_speeds(vertices: &mut [Vertex], driver: Driver, departure: Departure, breaks: &[usize]) {
+    let last = vertices.len() - 1;
+    vertices[0].speed_mps = if last > 0 {
+        departure.speed_mps as f32
+    } else {
+        0.0
+    };
+    for i in 1..last {
         let (before, here, after) = (vertices[i - 1], vertices[i], vertices[i + 1]);
-        vertices[i].speed_mps = before.limit_mps.min(here.limit_mps).min(bend_mps(
-            &before,
-            &here,
-            &after,
-            driver.sideways,
-        ));
+        let behind_m = if i == 1 { departure.behind_m } else { 0.0 };
+        let before_m = f64::from(before.next_m) + behind_m;
+        let bend = bend_mps(&before, &here, &after, before_m, driver.sideways) as f32;
+        vertices[i].speed_mps = before.limit_mps.min(here.limit_mps).min(bend);
     }
-    let reach =
-        |from_mps: f64, rate: f64, metres: f64| (from_mps * from_mps + 2.0 * rate * metres).sqrt();
-    for i in (0..vertices.len().saturating_sub(1)).rev() {
-        let within = reach(vertices[i + 1].speed_mps, driver.brake, vertices[i].next_m);
+    for stop in breaks {
+        vertices[*stop].speed_mps = 0.0;
+    }
+    let reach = |from: Vertex, rate: f64, metres: f32| {
+        let from_mps = f64::from(from.speed_mps);
+        (from_mps * from_mps + 2.0 * rate * f64::from(metres)).sqrt() as f32
+    };
+    for i in (0..last).rev() {
+        let within = reach(vertices[i + 1], driver.brake, vertices[i].next_m);
         vertices[i].speed_mps = vertices[i].speed_mps.min(within);
     }
-    for i in 1..vertices.len() {
-        let before = vertices[i - 1];
-        let within = reach(before.speed_mps, driver.accelerate, before.next_m);
+    for i in 1..=last {
+        let within = reach(vertices[i - 1], driver.accelerate, vertices[i - 1].next_m);
         vertices[i].speed_mps = vertices[i].speed_mps.min(within);
     }
 }
 
 /// The speed through the bend at `here`, as of a circle through it.
-fn bend_mps(before: &Vertex, here: &Vertex, after: &Vertex, sideways: f64) -> f64 {
+fn bend_mps(before: &Vertex, here: &Vertex, after: &Vertex, before_m: f64, sideways: f64) -> f64 {
     /// A corner of streets is taken within a few metres, however long the streets are.
     const CORNER_DEG: f64 = 30.0;
     const CORNER_M: f64 = 15.0;
@@ -262,7 +469,7 @@ fn bend_mps(before: &Vertex, here: &Vertex, after: &Vertex, sideways: f64) -> f6
     } else {
         f64::INFINITY
     };
-    let chord_m = before.next_m.min(here.next_m).clamp(KINK_M, longest_m);
+    let chord_m = before_m.min(here.next_m.into()).clamp(KINK_M, longest_m);
     let radius_m = chord_m / (2.0 * (turn_deg.to_radians() / 2.0).tan().max(1e-6));
     (sideways * radius_m).sqrt().max(SLOWEST_MPS)
 }
@@ -279,14 +486,15 @@ struct Segment {
 impl Segment {
     fn new(here: &Vertex, next: &Vertex, driver: Driver) -> Self {
         let (a, b) = (driver.accelerate, driver.brake);
-        let (from, to) = (here.speed_mps, next.speed_mps);
+        let (from, to) = (f64::from(here.speed_mps), f64::from(next.speed_mps));
+        let length_m = f64::from(here.next_m);
         // The speed at which speeding up and braking meet, if they do before the limit.
-        let meet = (2.0 * a * b * here.next_m + b * from * from + a * to * to) / (a + b);
+        let meet = (2.0 * a * b * length_m + b * from * from + a * to * to) / (a + b);
         Self {
             from_mps: from,
             to_mps: to,
-            peak_mps: meet.sqrt().min(here.limit_mps).max(from).max(to),
-            length_m: here.next_m,
+            peak_mps: meet.sqrt().min(here.limit_mps.into()).max(from).max(to),
+            length_m,
             driver,
         }
     }
@@ -395,7 +603,7 @@ mod tests {
                     - v[1].position.bearing_deg(v[2].position);
                 (turn.abs() - 90.0).abs() < 5.0
             })
-            .map(|v| v[1].speed_mps)
+            .map(|v| f64::from(v[1].speed_mps))
             .collect();
         assert!(!corners.is_empty());
         assert!(
@@ -415,7 +623,11 @@ mod tests {
             let route = route::quickest(&map, start, pair[1]).unwrap();
             let drive = Drive::new(&map, &route, Driver::new(Kind::Truck, 1.0));
             // At the limits of its segments the drive takes as long as the search said: each has its road's speed.
-            let at_limits_s: f64 = drive.vertices.iter().map(|v| v.next_m / v.limit_mps).sum();
+            let at_limits_s: f64 = drive
+                .vertices
+                .iter()
+                .map(|v| f64::from(v.next_m) / f64::from(v.limit_mps))
+                .sum();
             let searched_s = route.cost_ms as f64 / 1_000.0;
             let rounding_s = route.legs.len() as f64 / 1_000.0 + 0.1;
             assert!(
@@ -426,7 +638,10 @@ mod tests {
                 for share in [0.0, 0.3, 0.6, 0.9] {
                     let at_s = here.at_s + (next.at_s - here.at_s) * share;
                     let speed_mps = drive.at(at_s).speed_mps;
-                    assert!(speed_mps <= here.limit_mps + 1e-6, "{speed_mps} {here:?}");
+                    assert!(
+                        speed_mps <= f64::from(here.limit_mps) + 1e-6,
+                        "{speed_mps} {here:?}"
+                    );
                 }
             }
         }

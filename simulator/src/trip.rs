@@ -3,11 +3,13 @@
 use fleet::{Kind, LatLng};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
+use crate::demand::Hour;
 use crate::map::{Component, Place, RoadMap};
 
 /// A trip: the rest before it, then the drive. What is on board stays on board from its first moment to its last.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trip {
     /// 1 for a vehicle's first trip.
     pub number: u64,
@@ -41,6 +43,10 @@ pub struct Dispatch<'a> {
     pub kind: Kind,
     /// The longest rest before a trip, in seconds.
     pub rest_max_s: f64,
+    /// What people want at this hour.
+    pub hour: Hour,
+    /// Whether only places with a name are trip ends.
+    pub named_only: bool,
 }
 
 impl Dispatch<'_> {
@@ -71,13 +77,37 @@ impl Dispatch<'_> {
             destination: self.destination(here, fetching, rng),
             hired,
             passengers,
-            rest_s: rng.random_range(0.2..=1.0) * self.rest_max_s,
+            rest_s: rng.random_range(0.2..=1.0) * self.rest_max_s * self.hour.wait,
+        }
+    }
+
+    /// The kind of place that people want to go to, where the map has such places.
+    fn places(&self, rng: &mut ChaCha8Rng) -> &[Place] {
+        let (named, corners) = self
+            .component
+            .places
+            .split_at(self.component.named as usize);
+        let to_named = rng.random_bool(self.hour.named) || self.named_only;
+        let (wanted, others) = match (self.kind, to_named) {
+            (Kind::Taxi, true) => (named, corners),
+            (Kind::Taxi, false) => (corners, named),
+            (Kind::Truck, _) if self.named_only => (named, corners),
+            // Goods go to all places alike.
+            (Kind::Truck, _) => (&self.component.places[..], named),
+        };
+        // One place is nowhere to go on from.
+        if wanted.len() > 1 {
+            wanted
+        } else if others.len() > 1 {
+            others
+        } else {
+            &self.component.places
         }
     }
 
     /// Somewhere else; the nearest of a few when fetching, since the next customer is more likely to be near.
     fn destination(&self, here: LatLng, fetching: bool, rng: &mut ChaCha8Rng) -> Place {
-        let places = &self.component.places;
+        let places = self.places(rng);
         let looked_at = [(); LOOKS].map(|()| {
             let place = places[rng.random_range(0..places.len())];
             (here.distance_m(self.map.position(place)), place)
@@ -100,6 +130,7 @@ impl Dispatch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demand::Demand;
     use crate::map::roads_for_tests::grid;
     use rand::SeedableRng;
 
@@ -110,6 +141,8 @@ mod tests {
             component: &map.components[0],
             kind,
             rest_max_s: 10.0,
+            hour: Demand::Steady.at(0.0),
+            named_only: false,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let mut here = map.position(dispatch.component.places[0]);

@@ -1,43 +1,23 @@
 //! One vehicle: it rests, drives a trip, rests, drives the next. Pure: time comes in as seconds, routes come in when
 //! somebody has searched them.
+//!
+//! How long a search takes changes nothing: a vehicle whose route is not there when its rest is over stands still *in
+//! its own time*, too. What it does after so many seconds of that is decided by the seed and its orders alone.
 
 use std::sync::Arc;
 
-use fleet::{Kind, LatLng, Plate, Position};
+use fleet::{Command, LatLng, Plate, Position};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::identity::{self, Company};
-use crate::map::{Location, Place, RoadMap};
-use crate::motion::{Drive, Driver, Fix};
-use crate::route;
-use crate::trip::{Dispatch, Trip};
+use crate::map::{Location, RoadMap};
+use crate::motion::{Departure, Drive, Driver, Fix};
+use crate::trip::Trip;
+pub use crate::world::{Planned, Wanted, World};
 
-/// What all vehicles of a fleet share.
-#[derive(Debug)]
-pub struct World {
-    /// The roads.
-    pub map: RoadMap,
-    /// What drives on them.
-    pub kind: Kind,
-    /// Decides everything that is left to chance.
-    pub seed: u64,
-    /// The longest rest between two trips, in seconds.
-    pub rest_max_s: f64,
-    /// How many vehicles, from the first on, are visible.
-    pub visible: u32,
-}
-
-impl World {
-    fn dispatch(&self, component: usize) -> Dispatch<'_> {
-        Dispatch {
-            map: &self.map,
-            component: &self.map.components[component],
-            kind: self.kind,
-            rest_max_s: self.rest_max_s,
-        }
-    }
-}
+/// A destination further than this from all places of the map is refused.
+const NEAR_M: f64 = 1_000.0;
 
 /// A vehicle on its way.
 #[derive(Debug)]
@@ -46,76 +26,68 @@ pub struct Vehicle {
     index: u32,
     plate: Plate,
     company: &'static Company,
+    /// The part of the map that it drives in.
+    component: usize,
     driver: Driver,
     rng: ChaCha8Rng,
-    component: usize,
-    /// Where its last trip ended.
+    /// Where its last drive ended.
     location: Location,
     trip: Trip,
     phase: Phase,
     fix: Fix,
     /// The number of the last position.
     sequence: u64,
+    /// Seconds that have passed for it.
+    clock_s: f64,
+    /// Seconds that have passed and that it has not lived through yet.
+    due_s: f64,
+    /// Whether it waits for a route that it needs now.
+    held: bool,
+    /// Seconds driven since the last break.
+    driven_s: f64,
+    /// What it was ordered to do, until the route is there.
+    order: Option<Wanted>,
+    /// Whether it stays where its trip ends.
+    recalled: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
     /// Standing. The drive is there once its route has been searched.
-    Resting {
-        left_s: f64,
-        drive: Option<(Box<Drive>, Location)>,
-    },
+    Resting { left_s: f64, drive: Option<Planned> },
     Driving {
         elapsed_s: f64,
+        /// What the drive was planned for.
+        wanted: Wanted,
         drive: Box<Drive>,
         end: Location,
     },
-}
-
-/// A route that a vehicle waits for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
-    /// From where, and in which direction.
-    pub from: Location,
-    /// To where.
-    pub to: Place,
-    /// How it will be driven.
-    pub driver: Driver,
-}
-
-/// A planned drive, and where it leaves the vehicle.
-pub type Planned = (Box<Drive>, Location);
-
-impl Wanted {
-    /// Searches the route and plans the drive. This is the expensive part of a trip: milliseconds.
-    pub fn plan(&self, map: &RoadMap) -> Option<Planned> {
-        let route = route::quickest(map, self.from, self.to)?;
-        let drive = Drive::new(map, &route, self.driver);
-        Some((Box::new(drive), route.end))
-    }
+    /// Standing until it is ordered to go.
+    Recalled,
 }
 
 impl Vehicle {
     /// Vehicle `index` of a fleet, somewhere on its first trip. `sequence` is the number of the position before its
     /// first. Nothing when the map has no route for it.
     pub fn new(world: Arc<World>, index: u32, sequence: u64) -> Option<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(world.seed);
-        // A stream of its own, so that a vehicle does the same whatever the others do.
-        rng.set_stream(u64::from(index));
-        let driver = Driver::new(world.kind, rng.random_range(0.85..=1.0));
-        let company = &identity::companies_of(world.kind)[company_index(&mut rng)];
-        let component = component_index(&world.map, &mut rng);
+        let mut rng = rng(&world, index);
+        let (driver, company, component) = character(&world, &mut rng);
         let map = &world.map;
         let places = &map.components[component].places;
         let start = places[rng.random_range(0..places.len())];
         let here = map.position(start);
         let directions: Vec<Location> = map.locations(start).collect();
         let location = *directions.get(rng.random_range(0..directions.len().max(1)))?;
-        let trip = world.dispatch(component).first(here, &mut rng);
+        let trip = world.dispatch(component, 0.0).first(here, &mut rng);
         let wanted = Wanted {
             from: location,
+            lead: Vec::new(),
             to: trip.destination,
             driver,
+            departure: Departure {
+                duty: world.duty,
+                ..Departure::default()
+            },
         };
         let (drive, end) = wanted.plan(map)?;
         // The fleet has been on the road for a while when the first look falls on it.
@@ -124,18 +96,25 @@ impl Vehicle {
             index,
             plate: identity::plate(world.kind, index),
             company,
+            component,
             driver,
             rng,
-            component,
             location,
             trip,
             fix: drive.at(elapsed_s),
             phase: Phase::Driving {
                 elapsed_s,
+                wanted,
                 drive,
                 end,
             },
             sequence,
+            clock_s: 0.0,
+            due_s: 0.0,
+            held: false,
+            driven_s: 0.0,
+            order: None,
+            recalled: false,
             world,
         })
     }
@@ -155,26 +134,53 @@ impl Vehicle {
         &self.trip
     }
 
+    /// Where its trip ends.
+    pub fn destination(&self) -> LatLng {
+        self.world.map.position(self.trip.destination)
+    }
+
     /// The drive it is on or about to set off on, once that is planned.
     pub fn drive(&self) -> Option<&Drive> {
         match &self.phase {
             Phase::Resting { drive, .. } => drive.as_ref().map(|(drive, _)| &**drive),
             Phase::Driving { drive, .. } => Some(drive),
+            Phase::Recalled => None,
         }
     }
 
     /// The route it waits for, if it does: the answer goes to [`Vehicle::set_plan`].
     pub fn wanted(&self) -> Option<Wanted> {
-        let waits = matches!(self.phase, Phase::Resting { drive: None, .. });
-        waits.then_some(Wanted {
-            from: self.location,
-            to: self.trip.destination,
-            driver: self.driver,
-        })
+        match (&self.order, &self.phase) {
+            (Some(order), _) => Some(order.clone()),
+            (None, Phase::Resting { drive: None, .. }) => Some(self.next_drive()),
+            _ => None,
+        }
     }
 
-    /// Takes the answer to [`Vehicle::wanted`]. Without a route it will want to go somewhere else.
+    fn next_drive(&self) -> Wanted {
+        Wanted {
+            from: self.location,
+            lead: Vec::new(),
+            to: self.trip.destination,
+            driver: self.driver,
+            departure: Departure {
+                driven_s: self.driven_s,
+                duty: self.world.duty,
+                ..Departure::default()
+            },
+        }
+    }
+
+    /// Takes the answer to [`Vehicle::wanted`]. Without a route it will want to go somewhere else; an order that has
+    /// none is forgotten.
     pub fn set_plan(&mut self, planned: Option<Planned>) {
+        if let Some(order) = self.order.take() {
+            match planned {
+                Some(planned) => self.obey(order, planned),
+                None => self.recalled = matches!(self.phase, Phase::Recalled),
+            }
+            return;
+        }
         let Phase::Resting { drive, .. } = &mut self.phase else {
             return;
         };
@@ -184,64 +190,209 @@ impl Vehicle {
         }
     }
 
-    /// Lets `seconds` pass.
-    pub fn step(&mut self, seconds: f64) {
-        match &mut self.phase {
+    /// Gives it something else to do, from where it is: then it waits for a route.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub fn order(&mut self, command: &Command) -> Result<(), String> {
+        if self.order.is_some() {
+            return Err("it is busy with the command before".to_owned());
+        }
+        let world = Arc::clone(&self.world);
+        let component = &world.map.components[self.component];
+        let to = match command {
+            Command::Go { destination } => match world.nearest(component, *destination) {
+                Some((distance_m, place)) if distance_m <= NEAR_M => place,
+                _ => {
+                    return Err(format!(
+                        "no place that it can drive to is within {NEAR_M} m of there"
+                    ));
+                }
+            },
+            Command::Recall => depot(component, self.company),
+        };
+        self.recalled = matches!(command, Command::Recall);
+        self.order = Some(match &self.phase {
             Phase::Driving {
-                elapsed_s,
+                elapsed_s, drive, ..
+            } if *elapsed_s < drive.seconds() => {
+                let lead = drive.lead(&world.map, *elapsed_s);
+                Wanted {
+                    from: lead.from,
+                    lead: lead.legs,
+                    to,
+                    driver: self.driver,
+                    departure: Departure {
+                        speed_mps: lead.speed_mps,
+                        behind_m: lead.behind_m,
+                        driven_s: drive.driven_s(*elapsed_s),
+                        duty: world.duty,
+                    },
+                }
+            }
+            phase => {
+                if let Phase::Driving { drive, end, .. } = phase {
+                    self.location = *end;
+                    self.driven_s = drive.driven_s(drive.seconds());
+                }
+                let mut wanted = self.next_drive();
+                wanted.to = to;
+                wanted
+            }
+        });
+        Ok(())
+    }
+
+    /// Sets off at once, with whoever is on board.
+    fn obey(&mut self, wanted: Wanted, (drive, end): Planned) {
+        self.trip = Trip {
+            number: self.trip.number + 1,
+            destination: wanted.to,
+            rest_s: 0.0,
+            ..self.trip.clone()
+        };
+        self.fix = drive.at(0.0);
+        self.phase = Phase::Driving {
+            elapsed_s: 0.0,
+            wanted,
+            drive,
+            end,
+        };
+    }
+
+    /// Lets `seconds` pass; false when it waits for a route that it needs first. Then no time has passed, and the call
+    /// must be repeated when the route is there: what is left of the time passes then.
+    ///
+    /// A step ends where the drive does, so that one position is that of the arrival. What is left of it passes in the
+    /// next.
+    #[must_use = "a vehicle that waits has not moved"]
+    pub fn step(&mut self, seconds: f64) -> bool {
+        if self.order.is_some() {
+            return false;
+        }
+        if !self.held {
+            self.due_s += seconds;
+        }
+        self.held = false;
+        if let Phase::Driving {
+            elapsed_s,
+            drive,
+            end,
+            ..
+        } = &self.phase
+            && *elapsed_s >= drive.seconds()
+        {
+            self.driven_s = drive.driven_s(*elapsed_s);
+            self.location = *end;
+            self.arrive();
+        }
+        if let Phase::Resting { left_s, drive } = &mut self.phase {
+            let rested_s = left_s.min(self.due_s);
+            *left_s -= rested_s;
+            self.due_s -= rested_s;
+            self.clock_s += rested_s;
+            if *left_s > 0.0 {
+                return true;
+            }
+            let Some((drive, end)) = drive.take() else {
+                self.held = true;
+                return false;
+            };
+            let wanted = self.next_drive();
+            self.phase = Phase::Driving {
+                elapsed_s: 0.0,
+                wanted,
                 drive,
                 end,
+            };
+        }
+        match &mut self.phase {
+            Phase::Driving {
+                elapsed_s, drive, ..
             } => {
-                if *elapsed_s >= drive.seconds() {
-                    self.location = *end;
-                    self.begin_trip(seconds);
-                    return;
+                let driven_s = (drive.seconds() - *elapsed_s).min(self.due_s);
+                *elapsed_s += driven_s;
+                self.due_s -= driven_s;
+                self.clock_s += driven_s;
+                // The last fraction of a nanosecond must not keep it from arriving.
+                if self.due_s > 0.0 {
+                    *elapsed_s = drive.seconds();
                 }
-                *elapsed_s = (*elapsed_s + seconds).min(drive.seconds());
                 self.fix = drive.at(*elapsed_s);
             }
-            Phase::Resting { left_s, drive } => {
-                *left_s -= seconds;
-                if *left_s > 0.0 {
-                    return;
-                }
-                if let Some((drive, end)) = drive.take() {
-                    let elapsed_s = -*left_s;
-                    self.fix = drive.at(elapsed_s);
-                    self.phase = Phase::Driving {
-                        elapsed_s,
-                        drive,
-                        end,
-                    };
-                } else {
-                    *left_s = 0.0;
-                }
+            Phase::Resting { .. } | Phase::Recalled => {
+                self.clock_s += self.due_s;
+                self.due_s = 0.0;
             }
+        }
+        true
+    }
+
+    /// Lets `seconds` pass, with `plan` to answer at once what the vehicle wants to know.
+    pub fn advance(
+        &mut self,
+        seconds: f64,
+        mut plan: impl FnMut(&Wanted, &RoadMap) -> Option<Planned>,
+    ) {
+        /// Each search without a route is for another place; on a map on which none is found the vehicle stands.
+        const SEARCHES_MAX: usize = 100;
+        let world = Arc::clone(&self.world);
+        let mut moved = self.step(seconds);
+        for _ in 0..SEARCHES_MAX {
+            let Some(wanted) = self.wanted() else {
+                break;
+            };
+            self.set_plan(plan(&wanted, &world.map));
+            moved = moved || self.step(seconds);
         }
     }
 
-    fn begin_trip(&mut self, seconds: f64) {
+    fn arrive(&mut self) {
+        if self.recalled {
+            self.phase = Phase::Recalled;
+            return;
+        }
         self.trip = self.next_trip();
+        if let Some(duty) = self.world.duty
+            && self.trip.rest_s >= duty.break_s
+        {
+            self.driven_s = 0.0;
+        }
         self.phase = Phase::Resting {
-            left_s: (self.trip.rest_s - seconds).max(0.0),
+            left_s: self.trip.rest_s,
             drive: None,
         };
     }
 
     fn next_trip(&mut self) -> Trip {
-        let dispatch = self.world.dispatch(self.component);
+        let dispatch = self.world.dispatch(self.component, self.clock_s);
         dispatch.after(&self.trip, self.fix.position, &mut self.rng)
+    }
+
+    /// Seconds until its trip ends, breaks and the rest before it included.
+    pub fn eta_s(&self) -> f64 {
+        /// A guess, for the moment in which the route is being searched: streets wind, and are slower than the fastest.
+        const CROW_SHARE: f64 = 0.4;
+        match &self.phase {
+            Phase::Resting {
+                left_s,
+                drive: Some((drive, _)),
+            } => left_s + drive.seconds(),
+            Phase::Resting {
+                left_s,
+                drive: None,
+            } => {
+                let crow_m = self.fix.position.distance_m(self.destination());
+                left_s + crow_m / (self.world.map.speed_max_mps * CROW_SHARE)
+            }
+            Phase::Driving { .. } => self.fix.left_s,
+            Phase::Recalled => 0.0,
+        }
     }
 
     /// The next position to publish: its number is one more than that of the one before.
     pub fn next_position(&mut self, now_ms: u64) -> Position {
         self.sequence += 1;
-        let eta_s = match &self.phase {
-            Phase::Resting { left_s, drive } => {
-                left_s + drive.as_ref().map_or(0.0, |(drive, _)| drive.seconds())
-            }
-            Phase::Driving { .. } => self.fix.left_s,
-        };
         Position {
             plate: self.plate.clone(),
             current: rounded(self.fix.position),
@@ -259,17 +410,41 @@ impl Vehicle {
             kind: self.world.kind,
             bearing: tenths(self.fix.bearing_deg) % 360.0,
             trip_id: format!("{}-{}", self.plate, self.trip.number),
-            destination: rounded(self.world.map.position(self.trip.destination)),
-            eta_seconds: tenths(eta_s),
+            destination: rounded(self.destination()),
+            eta_seconds: tenths(self.eta_s()),
             sequence: self.sequence,
             speed_limit: None,
         }
     }
 }
 
+/// A stream of its own, so that a vehicle does the same whatever the others do.
+fn rng(world: &World, index: u32) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(world.seed);
+    rng.set_stream(u64::from(index));
+    rng
+}
+
+/// What never changes about a vehicle: the first that its random numbers decide.
+fn character(world: &World, rng: &mut ChaCha8Rng) -> (Driver, &'static Company, usize) {
+    let driver = Driver::new(world.kind, rng.random_range(0.85..=1.0));
+    let companies = &identity::companies_of(world.kind)[..world.companies];
+    let company = &companies[company_index(companies.len(), rng)];
+    (driver, company, component_index(&world.map, rng))
+}
+
 /// The first companies are the larger ones: the smaller of two throws.
-fn company_index(rng: &mut ChaCha8Rng) -> usize {
-    rng.random_range(0..10).min(rng.random_range(0..10))
+fn company_index(companies: usize, rng: &mut ChaCha8Rng) -> usize {
+    rng.random_range(0..companies)
+        .min(rng.random_range(0..companies))
+}
+
+/// Where the vehicles of a company come home to: a place of its own in each part of the network.
+fn depot(component: &crate::map::Component, company: &Company) -> crate::map::Place {
+    let number = company.name.bytes().fold(7_usize, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    component.places[number % component.places.len()]
 }
 
 /// A part of the network, by its share of the roads.
@@ -300,26 +475,23 @@ fn rounded(p: LatLng) -> LatLng {
 mod tests {
     use super::*;
     use crate::map::roads_for_tests::{grid, real};
+    use crate::motion::Duty;
+    use fleet::Kind;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn world(map: RoadMap, kind: Kind, seed: u64) -> Arc<World> {
         Arc::new(World {
-            map,
-            kind,
             seed,
             rest_max_s: 10.0,
             visible: 1,
+            ..World::new(map, kind)
         })
     }
 
     /// Steps and answers at once what the vehicle wants.
     fn step(vehicle: &mut Vehicle, seconds: f64) {
-        vehicle.step(seconds);
-        if let Some(wanted) = vehicle.wanted() {
-            let planned = wanted.plan(&vehicle.world.map);
-            vehicle.set_plan(planned);
-        }
+        vehicle.advance(seconds, |wanted, map| wanted.plan(map));
     }
 
     /// Metres from `p` to the nearest of these lines.
@@ -347,8 +519,10 @@ mod tests {
         assert_eq!(before.sequence, 42);
         assert_eq!(before.trip_id, format!("{}-1", before.plate));
         let mut on_board: BTreeMap<String, (u32, bool)> = BTreeMap::new();
-        for &seconds in seconds {
-            step(&mut vehicle, seconds);
+        for &step_s in seconds {
+            // What the step before left over passes, too.
+            let seconds = step_s + vehicle.due_s;
+            step(&mut vehicle, step_s);
             let now = vehicle.next_position(0);
             Position::from_json(&now.to_json()).unwrap();
             assert_eq!(now.sequence, before.sequence + 1);
@@ -367,7 +541,6 @@ mod tests {
             if now.trip_id == before.trip_id {
                 assert_eq!(now.destination, before.destination);
             } else {
-                assert!(moved_m < 0.1, "a trip begins where the last one ended");
                 assert!(before.current.distance_m(before.destination) < 0.1);
                 assert_eq!(before.speed, 0.0);
                 assert_eq!(before.eta_seconds, 0.0);
@@ -450,7 +623,7 @@ mod tests {
         let said = vehicle.next_position(0);
         let mut took_s = 0.0;
         while vehicle.next_position(0).eta_seconds > 0.0 {
-            vehicle.step(0.1);
+            step(&mut vehicle, 0.1);
             took_s += 0.1;
         }
         assert!((said.eta_seconds - took_s).abs() < 0.3, "{took_s} {said:?}");
@@ -461,16 +634,204 @@ mod tests {
         let world = world(RoadMap::new(grid(4, 300.0)), Kind::Taxi, 4);
         let mut vehicle = Vehicle::new(world, 0, 0).unwrap();
         while vehicle.wanted().is_none() {
-            vehicle.step(1.0);
+            let _moves = vehicle.step(1.0);
         }
         let first = vehicle.wanted().unwrap();
         let trip = vehicle.trip().number;
-        vehicle.step(1_000.0);
+        assert!(
+            !vehicle.step(1_000.0),
+            "the rest is over, and there is no route"
+        );
         let standing = vehicle.next_position(0);
         vehicle.set_plan(None);
         assert_ne!(vehicle.wanted().unwrap().to, first.to);
-        vehicle.step(1_000.0);
+        assert!(!vehicle.step(1_000.0));
         assert_eq!(vehicle.next_position(0).current, standing.current);
         assert_eq!(vehicle.trip().number, trip);
+    }
+
+    /// Steps of a tenth of a second, with orders at some of them: nothing jumps, whatever the vehicle is told.
+    fn check_orders(world: &Arc<World>, index: u32, gaps: &[u32]) {
+        const STEP_S: f64 = 0.1;
+        let mut vehicle = Vehicle::new(Arc::clone(world), index, 0).unwrap();
+        let Driver {
+            accelerate, brake, ..
+        } = vehicle.driver;
+        let places = &world.map.components[vehicle.component].places;
+        let mut before = vehicle.fix;
+        for (number, gap) in gaps.iter().enumerate() {
+            for _ in 0..*gap {
+                let step_s = STEP_S + vehicle.due_s;
+                step(&mut vehicle, STEP_S);
+                let now = vehicle.fix;
+                let moved_m = before.position.distance_m(now.position);
+                let fastest = before.speed_mps.max(now.speed_mps);
+                assert!(
+                    moved_m <= fastest * step_s + 0.15,
+                    "{moved_m} m at {fastest} m/s"
+                );
+                let change_mps = now.speed_mps - before.speed_mps;
+                // Vertices within centimetres of each other are one, which a new drive may see otherwise.
+                let (up, down) = (accelerate * step_s + 0.1, brake * step_s + 0.1);
+                assert!(
+                    (-down..=up).contains(&change_mps),
+                    "{change_mps} m/s at once"
+                );
+                let road: Vec<LatLng> = vehicle
+                    .drive()
+                    .map_or(vec![now.position], |drive| drive.polyline().collect());
+                assert!(off_road_m(now.position, &road) < 0.2);
+                before = now;
+            }
+            let (trip, on_board) = (vehicle.trip().number, vehicle.trip().passengers);
+            let place = places[(number * 7 + 3) % places.len()];
+            let destination = world.map.position(place);
+            vehicle.order(&Command::Go { destination }).unwrap();
+            assert!(vehicle.order(&Command::Recall).is_err(), "one at a time");
+            assert!(!vehicle.step(0.0), "it waits for its route");
+            let planned = vehicle.wanted().unwrap().plan(&world.map);
+            vehicle.set_plan(planned);
+            assert_eq!(vehicle.trip().number, trip + 1);
+            assert_eq!(vehicle.trip().passengers, on_board);
+            assert_eq!(vehicle.destination(), destination);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn nothing_jumps_whatever_it_is_told(
+            seed: u64,
+            gaps in proptest::collection::vec(0_u32..400, 1..20),
+        ) {
+            let world = world(RoadMap::new(grid(6, 150.0)), Kind::Taxi, seed);
+            check_orders(&world, 3, &gaps);
+        }
+    }
+
+    #[test]
+    fn nothing_jumps_on_real_roads() {
+        for (file, kind) in [
+            ("manhattan.osm.pbf", Kind::Taxi),
+            ("milan.osm.pbf", Kind::Truck),
+        ] {
+            let Some(map) = real(file, kind) else {
+                continue;
+            };
+            let world = world(map, kind, 1);
+            for index in 0..10 {
+                let gaps: Vec<u32> = (0..30).map(|i| i * 137 % 600).collect();
+                check_orders(&world, index, &gaps);
+            }
+        }
+    }
+
+    #[test]
+    fn a_recalled_vehicle_stays_until_it_is_told_to_go() {
+        let world = world(RoadMap::new(grid(6, 150.0)), Kind::Taxi, 3);
+        let mut vehicle = Vehicle::new(Arc::clone(&world), 2, 0).unwrap();
+        vehicle.order(&Command::Recall).unwrap();
+        for _ in 0..2_000 {
+            step(&mut vehicle, 1.0);
+        }
+        let home = vehicle.next_position(0);
+        assert_eq!((home.speed, home.eta_seconds), (0.0, 0.0));
+        assert_eq!(home.current, home.destination);
+        assert_eq!(vehicle.trip().number, 2);
+        let far = LatLng::new(-60.0, 100.0);
+        let refused = vehicle
+            .order(&Command::Go { destination: far })
+            .unwrap_err();
+        assert!(refused.contains("within 1000 m"), "{refused}");
+        step(&mut vehicle, 1.0);
+        assert_eq!(vehicle.next_position(0).current, home.current);
+        let corner = world.map.position(world.map.components[0].places[5]);
+        vehicle
+            .order(&Command::Go {
+                destination: corner,
+            })
+            .unwrap();
+        for _ in 0..2_000 {
+            step(&mut vehicle, 1.0);
+        }
+        assert!(vehicle.trip().number > 3, "it is back at work");
+    }
+
+    /// The errors of all arrivals that were promised, in seconds.
+    fn arrival_errors(world: &Arc<World>, vehicles: u32, seconds: u32) -> Vec<f64> {
+        let mut errors = Vec::new();
+        for index in 0..vehicles {
+            let mut vehicle = Vehicle::new(Arc::clone(world), index, 0).unwrap();
+            let mut promised: Vec<f64> = Vec::new();
+            let mut trip = vehicle.trip().number;
+            for at_s in 0..seconds {
+                step(&mut vehicle, 1.0);
+                let position = vehicle.next_position(0);
+                if vehicle.trip().number != trip {
+                    promised.clear();
+                    trip = vehicle.trip().number;
+                }
+                promised.push(f64::from(at_s) + position.eta_seconds);
+                if position.eta_seconds == 0.0 {
+                    let arrived = promised.drain(..).map(|p| (p - f64::from(at_s)).abs());
+                    errors.extend(arrived);
+                }
+            }
+        }
+        errors
+    }
+
+    #[test]
+    fn arrivals_are_when_they_were_said_to_be() {
+        let taxis = world(RoadMap::new(grid(8, 150.0)), Kind::Taxi, 6);
+        let trucks = Arc::new(World {
+            duty: Some(Duty {
+                drive_s: 200.0,
+                break_s: 100.0,
+            }),
+            ..(*world(RoadMap::new(grid(20, 150.0)), Kind::Truck, 6)).clone()
+        });
+        for world in [taxis, trucks] {
+            let errors = arrival_errors(&world, 20, 4_000);
+            let mean_s = errors.iter().sum::<f64>() / errors.len() as f64;
+            println!(
+                "{}: mean error of {} arrivals: {mean_s:.2} s",
+                world.kind,
+                errors.len()
+            );
+            assert!(errors.len() > 10_000);
+            // A step is one second, and arrivals lie between two.
+            assert!(mean_s < 1.0, "{mean_s} s");
+        }
+    }
+
+    #[test]
+    fn drivers_rest_after_their_driving_time() {
+        let duty = Duty {
+            drive_s: 300.0,
+            break_s: 120.0,
+        };
+        let world = Arc::new(World {
+            duty: Some(duty),
+            ..(*world(RoadMap::new(grid(20, 150.0)), Kind::Truck, 6)).clone()
+        });
+        for index in 0..10 {
+            let mut vehicle = Vehicle::new(Arc::clone(&world), index, 0).unwrap();
+            let (mut driven_s, mut stood_s, mut breaks) = (0.0, 0.0_f64, 0);
+            for _ in 0..20_000 {
+                step(&mut vehicle, 0.5);
+                if vehicle.fix.speed_mps > 0.0 {
+                    if stood_s >= duty.break_s - 1.0 {
+                        (driven_s, breaks) = (0.0, breaks + 1);
+                    }
+                    stood_s = 0.0;
+                    driven_s += 0.5;
+                } else {
+                    stood_s += 0.5;
+                }
+                assert!(driven_s <= duty.drive_s, "{driven_s} s without a break");
+            }
+            assert!(breaks > 10, "{breaks} breaks");
+        }
     }
 }

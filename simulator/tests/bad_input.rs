@@ -65,6 +65,11 @@ fn a_setting_that_can_not_be_used_is_named() {
         (["--vehicles", "0"], "--vehicles"),
         (["--kind", "boat"], "`boat` is neither taxi nor truck"),
         (["--seeed", "1"], "--seeed"),
+        (
+            ["--client", "paho"],
+            "`paho` is none of auto, rumqttc and lean",
+        ),
+        (["--topic-prefix", "fleet/+"], "can't begin a topic name"),
     ] {
         let text = refused(&flags);
         assert!(text.contains(expected), "{text}");

@@ -52,7 +52,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn flags(port: u16, cache: &std::path::Path) -> Vec<String> {
+fn flags(client: &str, port: u16, cache: &std::path::Path) -> Vec<String> {
     [
         "simulator",
         "--map",
@@ -67,6 +67,8 @@ fn flags(port: u16, cache: &std::path::Path) -> Vec<String> {
         "2",
         "--interval-ms",
         "100",
+        "--client",
+        client,
         "--mqtt-port",
         &port.to_string(),
     ]
@@ -134,13 +136,26 @@ impl Watcher {
 
 #[tokio::test]
 async fn vehicles_publish_survive_a_broker_restart_and_say_goodbye() {
+    for (client, qos) in [
+        ("rumqttc", "0"),
+        ("lean", "0"),
+        ("rumqttc", "1"),
+        ("lean", "1"),
+    ] {
+        publish_survive_and_say_goodbye(client, qos).await;
+    }
+}
+
+async fn publish_survive_and_say_goodbye(client: &str, qos: &str) {
     let Some(broker) = Mosquitto::start(free_port()) else {
         return;
     };
     let port = broker.port;
     let cache = tempfile::tempdir().unwrap();
     let shutdown = service::Shutdown::new();
-    let config = Config::parse_from(flags(port, cache.path()));
+    let mut flags = flags(client, port, cache.path());
+    flags.extend(["--qos".into(), qos.into()]);
+    let config = Config::parse_from(flags);
     let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
     assert!(
         simulator.summary().starts_with("6 taxis on "),
@@ -200,12 +215,18 @@ async fn vehicles_publish_survive_a_broker_restart_and_say_goodbye() {
 
 #[tokio::test]
 async fn a_killed_simulator_leaves_its_last_wills() {
+    for client in ["rumqttc", "lean"] {
+        leave_last_wills(client).await;
+    }
+}
+
+async fn leave_last_wills(client: &str) {
     let Some(broker) = Mosquitto::start(free_port()) else {
         return;
     };
     let cache = tempfile::tempdir().unwrap();
     let mut simulator = Command::new(env!("CARGO_BIN_EXE_simulator"))
-        .args(&flags(broker.port, cache.path())[1..])
+        .args(&flags(client, broker.port, cache.path())[1..])
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
@@ -221,7 +242,7 @@ async fn a_missing_broker_is_waited_for() {
     let port = free_port();
     let cache = tempfile::tempdir().unwrap();
     let shutdown = service::Shutdown::new();
-    let config = Config::parse_from(flags(port, cache.path()));
+    let config = Config::parse_from(flags("lean", port, cache.path()));
     let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
     let Some(broker) = Mosquitto::start(port) else {
         return;

@@ -139,10 +139,7 @@ fn positions(world: &Arc<World>, vehicles: u32, steps: u32, step_s: f64) -> Vec<
     for index in 0..vehicles {
         let mut vehicle = Vehicle::new(Arc::clone(world), index, 0).unwrap();
         for _ in 0..steps {
-            vehicle.step(step_s);
-            if let Some(wanted) = vehicle.wanted() {
-                vehicle.set_plan(wanted.plan(&world.map));
-            }
+            vehicle.advance(step_s, |wanted, map| wanted.plan(map));
             positions.push(vehicle.next_position(0));
         }
     }
@@ -153,11 +150,9 @@ fn check(path: &Path, kind: Kind, steps: u32, step_s: f64) {
     let cache = tempfile::tempdir().unwrap();
     let loaded = map::load(path, Some(cache.path().to_owned()), kind).unwrap();
     let world = Arc::new(World {
-        map: loaded.map,
-        kind,
         seed: 2,
         rest_max_s: 20.0,
-        visible: 0,
+        ..World::new(loaded.map, kind)
     });
     let streets = Streets::read(path, kind);
     let positions = positions(&world, 30, steps, step_s);
@@ -207,11 +202,8 @@ fn the_islands_of_italy_have_their_own_trucks() {
     let path = shipped("italy.osm.pbf");
     let loaded = map::load(&path, Some(cache.path().to_owned()), Kind::Truck).unwrap();
     let world = Arc::new(World {
-        map: loaded.map,
-        kind: Kind::Truck,
-        seed: 1,
         rest_max_s: 20.0,
-        visible: 0,
+        ..World::new(loaded.map, Kind::Truck)
     });
     let positions = positions(&world, 200, 1, 1.0);
     let within = |south: f64, west: f64, north: f64, east: f64| {

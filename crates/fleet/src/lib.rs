@@ -8,11 +8,13 @@
 //! - [`totals`]: totals by company, direction, cell and minute
 //! - [`alert`]: what somebody should look at
 //! - [`frame`]: all vehicles of a cell in one binary message
+//! - [`command`]: what a vehicle can be told, and its answer
 //! - [`topics`]: MQTT topic names
 //! - [`geo`]: distances and bearings on the sphere
 
 pub mod alert;
 pub mod cell;
+pub mod command;
 pub mod frame;
 pub mod geo;
 pub mod topics;
@@ -21,6 +23,7 @@ pub mod vehicle;
 
 pub use alert::{Alert, AlertKind};
 pub use cell::{Cell, InvalidCell};
+pub use command::{Command, Reply};
 pub use frame::Frame;
 pub use geo::LatLng;
 pub use topics::Topics;

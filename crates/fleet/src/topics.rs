@@ -11,6 +11,8 @@ pub const KAFKA_VEHICLE_UPDATES: &str = "vehicle_updates";
 pub const KAFKA_VISIBLE_VEHICLE_UPDATES: &str = "visible_vehicle_updates";
 /// Kafka topic (compacted) of `online` and `offline`, keyed by plate.
 pub const KAFKA_VEHICLE_STATUS: &str = "vehicle_status";
+/// Kafka topic of the commands to vehicles, keyed by plate.
+pub const KAFKA_VEHICLE_COMMANDS: &str = "vehicle_commands";
 /// Kafka topic (compacted) of the totals, keyed by company.
 pub const KAFKA_COMPANY_PASSENGERS: &str = "company_passengers";
 /// Kafka topic (compacted) of the totals by direction of travel, keyed by direction.
@@ -53,6 +55,11 @@ impl Topics {
     /// `online` or `offline`, retained.
     pub fn vehicle_status(&self, plate: &Plate) -> String {
         format!("{}vehicle_status/{plate}", self.prefix)
+    }
+
+    /// Commands to one vehicle.
+    pub fn command(&self, plate: &Plate) -> String {
+        format!("{}commands/{plate}", self.prefix)
     }
 
     /// Totals of one company, retained.
@@ -118,6 +125,7 @@ mod tests {
             "fleet/alerts/speeding/T1A23"
         );
         assert_eq!(topics.map(cell), "fleet/map/dr5ru");
+        assert_eq!(topics.command(&plate), "fleet/commands/T1A23");
         assert_eq!(
             Topics::new("demo").company_passengers("Meridian Taxi"),
             "demo/company_passengers/Meridian Taxi"
