@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mqtt::packet::{Ack, ConnAck, Connect, Publish, Subscribe, Subscription, SubscriptionOptions};
+use mqtt::packet::{
+    Ack, ConnAck, Connect, Disconnect, Publish, Subscribe, Subscription, SubscriptionOptions,
+};
 use mqtt::properties::Properties;
-use mqtt::{Packet, PacketId, QoS, TopicFilter, TopicName, Version, codec};
+use mqtt::{Packet, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Version, codec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -119,6 +121,14 @@ impl Client {
             Some(Packet::SubAck(answer)) if answer.reasons.iter().all(|r| !r.is_error()) => Ok(()),
             other => bail!("{other:?} instead of a suback that grants it"),
         }
+    }
+
+    /// Says goodbye, and waits until the server has closed the connection.
+    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
+        let bye = Disconnect::new(ReasonCode::SUCCESS);
+        self.send(&Packet::Disconnect(bye)).await?;
+        while self.next().await?.is_some() {}
+        Ok(())
     }
 
     /// The next packet; `None` when the server has closed the connection.

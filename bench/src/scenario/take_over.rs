@@ -24,11 +24,18 @@ const SESSIONS: usize = 10_000;
 const AT_ONCE: usize = 500;
 /// A client that is refused tries again after this.
 const RETRY: Duration = Duration::from_millis(200);
+/// How often one client goes away and comes back, to either node.
+const RETURNS: usize = 50;
+/// A return to another node may take so much longer than one to the same.
+const MOVE_MS: f64 = 1000.0;
+/// From the kill until the first session is served elsewhere: `NODE_LAPSE_MS` and a second.
+const KILL_S: f64 = 6.0;
 
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let kafka = Kafka::start(&bench.kafka).await?;
     let first = servers::broker(&kafka).await?;
     let second = servers::broker(&kafka).await?;
+    let mut rows = returns(first.mqtt, second.mqtt).await?;
     let sessions = bench.count(SESSIONS);
     eprintln!("{SCENARIO}: {sessions} sessions at one of two nodes");
     let subscribed = each(sessions, first.mqtt, |addr, at| async move {
@@ -45,12 +52,14 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     publish(&kafka, sessions, 0).await?;
     let served = each(sessions, second.mqtt, come_back).await?;
     let took = killed.elapsed();
+    let earliest = served.iter().map(|came| came.at).min();
+    let earliest = earliest.unwrap_or(killed) - killed;
     // What came twice stands before the next one.
     publish(&kafka, sessions, 1).await?;
     let mut kept = 0;
-    for (at, (mut client, is_kept)) in served.into_iter().enumerate() {
-        kept += usize::from(is_kept);
-        next_is(&mut client, at, 1).await?;
+    for (at, mut came) in served.into_iter().enumerate() {
+        kept += usize::from(came.is_kept);
+        next_is(&mut came.client, at, 1).await?;
     }
     ensure!(
         kept == sessions,
@@ -58,9 +67,53 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     );
     let what =
         format!("until {sessions} sessions of a killed node have what they missed elsewhere");
-    Ok(vec![Row::new(SCENARIO, what, took.as_secs_f64(), "s").note(
-        format!("0 of {sessions} sessions and messages lost, 0 twice; 5 s of it until the node counts as dead"),
-    )])
+    rows.extend([
+        Row::new(
+            SCENARIO,
+            "until the first of them has",
+            earliest.as_secs_f64(),
+            "s",
+        )
+        .at_most(KILL_S),
+        Row::new(SCENARIO, what, took.as_secs_f64(), "s").note(
+            format!("0 of {sessions} sessions and messages lost, 0 twice; 5 s of it until the node counts as dead"),
+        ),
+    ]);
+    Ok(rows)
+}
+
+/// One client that leaves and comes back, to the node where it was and to the other one.
+async fn returns(here: SocketAddr, there: SocketAddr) -> anyhow::Result<Vec<Row>> {
+    eprintln!("{SCENARIO}: {RETURNS} returns to either node");
+    let (mut same_ms, mut other_ms) = (Vec::new(), Vec::new());
+    let nodes = [here, there];
+    for at in 0..RETURNS {
+        let (node, other) = (nodes[at % 2], nodes[(at + 1) % 2]);
+        for (to, took_ms) in [(node, &mut same_ms), (other, &mut other_ms)] {
+            let began = Instant::now();
+            let mut client = Client::connect(to, "returns", PERSISTENT).await?;
+            took_ms.push(began.elapsed().as_secs_f64() * 1000.0);
+            client.subscribe("returns", QoS::AtLeastOnce).await?;
+            client.leave().await?;
+        }
+    }
+    // The first one found no session.
+    same_ms.remove(0);
+    let median = |mut ms: Vec<f64>| {
+        ms.sort_by(f64::total_cmp);
+        ms[ms.len() / 2]
+    };
+    let (same, other) = (median(same_ms), median(other_ms));
+    Ok(vec![
+        Row::new(SCENARIO, "a client returns to its node, median", same, "ms"),
+        Row::new(
+            SCENARIO,
+            "a client returns to another node, median",
+            other,
+            "ms",
+        )
+        .at_most(same + MOVE_MS),
+    ])
 }
 
 fn client_id(at: usize) -> String {
@@ -106,8 +159,16 @@ async fn publish(kafka: &Kafka, sessions: usize, sequence: u32) -> anyhow::Resul
     writer.finish().await
 }
 
-/// Connects, as often as it takes, and gets what was missed; returns whether the session was there.
-async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<(Client, bool)> {
+/// A client that has what it missed.
+struct Came {
+    client: Client,
+    /// The session was there.
+    is_kept: bool,
+    at: Instant,
+}
+
+/// Connects, as often as it takes, and gets what was missed.
+async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<Came> {
     let deadline = Instant::now() + SILENCE;
     let mut client = loop {
         match Client::connect(addr, &client_id(at), PERSISTENT).await {
@@ -120,5 +181,9 @@ async fn come_back(addr: SocketAddr, at: usize) -> anyhow::Result<(Client, bool)
     if is_kept {
         next_is(&mut client, at, 0).await?;
     }
-    Ok((client, is_kept))
+    Ok(Came {
+        client,
+        is_kept,
+        at: Instant::now(),
+    })
 }
