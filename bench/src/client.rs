@@ -84,8 +84,10 @@ impl Client {
             })) if !reason.is_error() => client.session_present = session_present,
             other => bail!("{client_id}: {other:?} instead of a connack that lets it in"),
         }
-        // An idle client holds no buffer.
-        client.buffer = BytesMut::new();
+        // An idle client holds no buffer; a session that goes on may have sent something already.
+        if client.buffer.is_empty() {
+            client.buffer = BytesMut::new();
+        }
         Ok(client)
     }
 
