@@ -19,7 +19,7 @@ use crate::{Error, Position, Settings, ToSend};
 /// How long one call into the client may take before it is asked again.
 const CALL: Duration = Duration::from_secs(5);
 
-/// An end of a transaction that takes so long may have been asked for twice. A guess: on a healthy cluster it takes some
+/// A commit that takes so long may have been asked for twice. A guess: on a healthy cluster it takes some
 /// tens of milliseconds; a node that crashed is missed for seconds.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
 
@@ -27,11 +27,12 @@ const SUSPICIOUS: Duration = Duration::from_secs(2);
 ///
 /// # In doubt
 ///
-/// When the coordinator crashes or is cut off while it is asked to end a transaction, the client asks again, and the
+/// When the coordinator crashes or is cut off while it is asked to commit a transaction, the client asks again, and the
 /// first request may still be on its way. In the protocol that librdkafka speaks, all transactions of a producer look the
-/// same: the late request would end the next one before it is complete (what [KIP-890] mends for clients that speak its
-/// second part). So after such an end [`Self::is_in_doubt`], and a new producer with the same identifier must go on: what
-/// was meant for the old one means nothing any more.
+/// same: the late request would commit the next one before it is complete (what [KIP-890] mends for clients that speak its
+/// second part). So after such a commit [`Self::is_in_doubt`], and a new producer with the same identifier must go on: what
+/// was meant for the old one means nothing any more. A late request to abort is harmless: the next transaction then fails
+/// as a whole.
 ///
 /// [KIP-890]: https://cwiki.apache.org/confluence/display/KAFKA/KIP-890%3A+Transactions+Server-Side+Defense
 pub struct Transactions {
@@ -149,7 +150,7 @@ impl Transactions {
             self.abort()?;
             return Err(Failed::Again(error.into()));
         }
-        let ending = self.begin_end();
+        let ending = self.begin_commit();
         let result = self.commit_begun(&answers);
         self.is_in_doubt |= self.may_have_asked_twice(ending);
         result
@@ -161,7 +162,7 @@ impl Transactions {
                 Ok(()) => return Ok(answers.positions()),
                 Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                    self.abort_begun()?;
+                    self.abort()?;
                     return Err(Failed::Again(KafkaError::Transaction(error).into()));
                 }
                 Err(error) => return Err(Failed::Fenced(error.into())),
@@ -169,21 +170,14 @@ impl Transactions {
         }
     }
 
-    fn abort(&mut self) -> Result<(), Failed> {
-        let ending = self.begin_end();
-        let result = self.abort_begun();
-        self.is_in_doubt |= self.may_have_asked_twice(ending);
-        result
-    }
-
-    /// Before a transaction is ended. What went wrong so far has nothing to do with it.
-    fn begin_end(&self) -> Instant {
+    /// Before a transaction is committed. What went wrong so far has nothing to do with it.
+    fn begin_commit(&self) -> Instant {
         self.producer.poll(Duration::ZERO);
         let _before = self.troubled().swap(false, Ordering::Relaxed);
         Instant::now()
     }
 
-    /// After a transaction was ended. The client says once in a while that a connection breaks, not every time: a long
+    /// After a transaction was committed. The client says once in a while that a connection breaks, not every time: a long
     /// time says it as well.
     fn may_have_asked_twice(&self, began: Instant) -> bool {
         self.producer.poll(Duration::ZERO);
@@ -194,7 +188,7 @@ impl Transactions {
         &self.producer.context().troubled
     }
 
-    fn abort_begun(&self) -> Result<(), Failed> {
+    fn abort(&self) -> Result<(), Failed> {
         loop {
             match self.producer.abort_transaction(CALL) {
                 Ok(()) => return Ok(()),
