@@ -69,6 +69,9 @@ pub struct Config {
     #[arg(long, env = "WAIT_MAX", value_name = "SECONDS", default_value_t = 15,
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=86_400))]
     pub wait_max: u32,
+    /// File in which the state of the vehicles is kept, so that a restart goes on from there; nowhere unless set.
+    #[arg(long, env = "STATE_FILE", value_name = "FILE")]
+    pub state_file: Option<PathBuf>,
     /// Vehicles that join per second.
     #[arg(long, env = "CONNECT_RATE", value_name = "N", default_value_t = 250,
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=10_000))]

@@ -9,10 +9,11 @@ use fleet::{Kind, Topics};
 use prometheus_client::registry::Registry;
 use service::Shutdown;
 use service::admin::{self, Ready};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::agent::now_ms;
+use crate::checkpoint::{self, Checkpoint};
 use crate::config::Config;
 use crate::connection::{self, Broker, Shared};
 use crate::limits;
@@ -26,6 +27,8 @@ pub struct Simulator {
     admin_addr: SocketAddr,
     summary: String,
     vehicles: TaskTracker,
+    /// None when it was stopped before the map was loaded.
+    shared: Option<Arc<Shared>>,
 }
 
 /// How long the vehicles have to leave.
@@ -64,6 +67,7 @@ impl Simulator {
                 admin_addr,
                 summary: "stopped before the map was loaded".to_owned(),
                 vehicles: TaskTracker::new(),
+                shared: None,
             }),
             loaded = load => loaded.context("loading the map failed")??,
         };
@@ -83,7 +87,12 @@ impl Simulator {
             duty: config.duty().filter(|_| config.kind == Kind::Truck),
             ..World::new(loaded.map, config.kind)
         });
+        let state_file = config.state_file.as_deref();
+        let checkpoint = state_file
+            .map(|path| Checkpoint::open(path, &[&world]))
+            .transpose()?;
         let shared = Arc::new(Shared {
+            checkpoint,
             topics: Topics::new(&config.topic_prefix),
             router: Arc::new(Router::new(world, Arc::clone(&metrics))),
             broker: Broker::new(&config, ready),
@@ -92,11 +101,13 @@ impl Simulator {
             config,
         });
         let vehicles = TaskTracker::new();
-        vehicles.spawn(join(shared, vehicles.clone(), shutdown));
+        tokio::spawn(keep_state(Arc::clone(&shared), shutdown.clone()));
+        vehicles.spawn(join(Arc::clone(&shared), vehicles.clone(), shutdown));
         Ok(Self {
             admin_addr,
             summary,
             vehicles,
+            shared: Some(shared),
         })
     }
 
@@ -110,10 +121,11 @@ impl Simulator {
         self.summary.clone()
     }
 
-    /// Waits, after the shutdown, until the vehicles have said `offline` and disconnected: at most two seconds.
+    /// Waits, after the shutdown, until the vehicles have said `offline` and disconnected: at most two seconds. A fleet
+    /// that is slower is logged, and the broker sends its Last Wills. Then the state is written, where it is kept.
     ///
     /// # Errors
-    /// None at present; a fleet that is slow to leave is logged, and the broker sends its Last Wills.
+    /// When the state can't be written.
     pub async fn finished(self) -> anyhow::Result<()> {
         self.vehicles.close();
         if timeout(LEAVE, self.vehicles.wait()).await.is_err() {
@@ -122,8 +134,44 @@ impl Simulator {
                 "some vehicles could not say goodbye in time"
             );
         }
-        Ok(())
+        match self.shared {
+            Some(shared) => write_state(&shared).await,
+            None => Ok(()),
+        }
     }
+}
+
+/// Writes the state again and again.
+async fn keep_state(shared: Arc<Shared>, shutdown: Shutdown) {
+    let Some(checkpoint) = &shared.checkpoint else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = sleep(checkpoint::EVERY) => (),
+        }
+        checkpoint.ask();
+        // All have had a tick by then.
+        sleep(shared.config.interval() * 2).await;
+        if let Err(error) = write_state(&shared).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the state is not kept; trying again"
+            );
+        }
+    }
+}
+
+async fn write_state(shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || match &shared.checkpoint {
+        Some(checkpoint) => checkpoint.write(),
+        None => Ok(()),
+    })
+    .await?
+    .context("can't write the state file")
 }
 
 /// Lets the vehicles join, so many per second.
@@ -144,10 +192,11 @@ async fn join(shared: Arc<Shared>, vehicles: TaskTracker, shutdown: Shutdown) {
         for index in joined..due.min(shared.config.vehicles) {
             let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
             vehicles.spawn(async move {
+                let saved = shared.checkpoint.as_ref().and_then(|c| c.saved(index));
                 let placed = tokio::select! {
                     biased;
                     () = shutdown.cancelled() => return,
-                    placed = shared.router.place(index, sequence) => placed,
+                    placed = shared.router.place(index, saved, sequence) => placed,
                 };
                 let Some(vehicle) = placed else {
                     shared.metrics.route_failures.inc();

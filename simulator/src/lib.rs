@@ -19,7 +19,9 @@ pub mod vehicle;
 pub mod world;
 
 mod agent;
+mod checkpoint;
 mod client;
+mod commands;
 mod connection;
 mod fleet;
 mod limits;

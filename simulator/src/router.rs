@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::metrics::Metrics;
-use crate::vehicle::{Planned, Vehicle, Wanted, World};
+use crate::vehicle::{Planned, Saved, Vehicle, Wanted, World};
 
 /// Searches routes on a few threads at a time. Each vehicle has at most one search waiting, so the queue is bounded by
 /// the size of the fleet.
@@ -43,11 +43,20 @@ impl Router {
         answer
     }
 
-    /// Puts a vehicle on the road, which takes a search too.
-    pub(crate) async fn place(&self, index: u32, sequence: u64) -> Option<Vehicle> {
-        self.blocking(move |world| Vehicle::new(world, index, sequence))
-            .await
-            .flatten()
+    /// Puts a vehicle on the road, as it was saved or anew, which takes a search too.
+    pub(crate) async fn place(
+        &self,
+        index: u32,
+        saved: Option<Saved>,
+        sequence: u64,
+    ) -> Option<Vehicle> {
+        self.blocking(move |world| {
+            let restored =
+                saved.and_then(|saved| Vehicle::restore(Arc::clone(&world), saved, sequence));
+            restored.or_else(|| Vehicle::new(world, index, sequence))
+        })
+        .await
+        .flatten()
     }
 
     async fn blocking<T: Send + 'static>(
