@@ -143,7 +143,11 @@ impl Agent {
             }
         }
         if self.answer.is_none() {
-            self.answer = self.vehicle.wanted().map(|w| self.shared.router.plan(w));
+            let world = self.vehicle.world();
+            self.answer = self
+                .vehicle
+                .wanted()
+                .map(|wanted| self.shared.router.plan(Arc::clone(world), wanted));
         }
     }
 

@@ -29,6 +29,7 @@ const FAREWELL: Duration = Duration::from_millis(1_500);
 /// What all connections of a fleet share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) client: config::Client,
     pub(crate) topics: Topics,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) router: Arc<Router>,
@@ -88,7 +89,7 @@ impl Broker {
 /// Drives one vehicle until `shutdown`, then says goodbye.
 pub(crate) async fn run(vehicle: Vehicle, index: u32, shared: Arc<Shared>, shutdown: Shutdown) {
     let agent = Agent::new(vehicle, index, Arc::clone(&shared));
-    match shared.config.client() {
+    match shared.client {
         config::Client::Rumqttc => follow(Rumqtt::new(&agent), agent, index, shutdown).await,
         config::Client::Lean => follow(Lean::default(), agent, index, shutdown).await,
     }

@@ -8,6 +8,7 @@
 pub mod config;
 pub mod map;
 pub mod route;
+pub mod scenario;
 
 pub mod motion;
 

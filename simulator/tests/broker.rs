@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use clap::Parser;
-use fleet::Position;
+use fleet::{Kind, Position};
 use simulator::{Config, Simulator};
 use support::{Mosquitto, Watcher, flags, free_port};
 
@@ -131,4 +131,52 @@ async fn a_missing_broker_is_waited_for() {
     shutdown.cancel();
     simulator.finished().await.unwrap();
     drop(broker);
+}
+
+#[tokio::test]
+async fn a_scenario_mixes_fleets() {
+    let Some(broker) = Mosquitto::start(free_port()) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("day.toml");
+    let map = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/manhattan.osm.pbf");
+    let text = format!(
+        "map = '{map}'\n[[fleet]]\nkind = 'taxi'\ncount = 4\ncompanies = 1\n[[fleet]]\nkind = 'truck'\ncount = 2\n"
+    );
+    std::fs::write(&scenario, text).unwrap();
+    let shutdown = service::Shutdown::new();
+    let port = broker.port.to_string();
+    let config = Config::parse_from([
+        "simulator",
+        "--scenario",
+        scenario.to_str().unwrap(),
+        "--map-cache",
+        dir.path().to_str().unwrap(),
+        "--metrics-port",
+        "0",
+        "--mqtt-port",
+        &port,
+    ]);
+    let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
+    let summary = simulator.summary();
+    assert!(summary.starts_with("4 taxis on ") && summary.contains("; 2 trucks on "));
+    let mut watcher = Watcher::new(broker.port);
+    let mut seen = BTreeMap::new();
+    watcher
+        .until("all of both fleets", |topic, publish| {
+            if topic.starts_with("fleet/vehicle_updates/") {
+                let position = Position::from_json(&publish.payload).unwrap();
+                seen.insert(position.id, (position.kind, position.company_name));
+            }
+            seen.len() == 6
+        })
+        .await;
+    for (id, (kind, company)) in seen {
+        let is_taxi = id.parse::<u32>().unwrap() < 4;
+        assert_eq!(kind == Kind::Taxi, is_taxi, "vehicle {id}");
+        assert_eq!(company == "Meridian Taxi", is_taxi, "vehicle {id}");
+    }
+    shutdown.cancel();
+    simulator.finished().await.unwrap();
 }

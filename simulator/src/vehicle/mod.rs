@@ -124,6 +124,11 @@ impl Vehicle {
         })
     }
 
+    /// Where it lives.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
     /// Its plate.
     pub fn plate(&self) -> &Plate {
         &self.plate
