@@ -12,7 +12,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -47,8 +49,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When it is another fleet's, or can't be read or written.
-    pub(crate) fn open(path: &Path, worlds: &[&World]) -> Result<Self, BadSetting> {
-        let fleet = fingerprint(worlds);
+    pub(crate) fn open(
+        path: &Path,
+        fleets: &[(Range<u32>, Arc<World>)],
+    ) -> Result<Self, BadSetting> {
+        let fleet = fingerprint(fleets);
         let shown = path.display();
         let vehicles = match std::fs::read(path).map(|bytes| decode(&bytes, &fleet)) {
             Ok(Ok(vehicles)) => vehicles,
@@ -130,13 +135,14 @@ impl Checkpoint {
     }
 }
 
-/// What a state depends on: the same vehicles in another world would be somewhere else.
-fn fingerprint(worlds: &[&World]) -> Hash {
+/// What a state depends on: the same vehicles in another world would be somewhere else. The last fleet may grow.
+fn fingerprint(fleets: &[(Range<u32>, Arc<World>)]) -> Hash {
     let mut hasher = Sha256::new();
-    for world in worlds {
+    for (numbers, world) in fleets {
         let map = &world.map;
         hasher.update(format!(
-            "{} {} {} {} {} ",
+            "{} {} {} {} {} {} ",
+            numbers.start,
             world.kind,
             world.seed,
             world.companies,
@@ -189,7 +195,6 @@ mod tests {
     use crate::map::RoadMap;
     use crate::map::roads_for_tests::grid;
     use fleet::{Command, Kind, LatLng};
-    use std::sync::Arc;
 
     fn world(seed: u64) -> Arc<World> {
         Arc::new(World {
@@ -199,8 +204,8 @@ mod tests {
         })
     }
 
-    fn open(path: &Path, world: &World) -> Result<Checkpoint, BadSetting> {
-        Checkpoint::open(path, &[world])
+    fn open(path: &Path, world: &Arc<World>) -> Result<Checkpoint, BadSetting> {
+        Checkpoint::open(path, &[(0..10, Arc::clone(world))])
     }
 
     fn positions(vehicle: &mut Vehicle, count: usize) -> Vec<Vec<u8>> {
@@ -278,6 +283,10 @@ mod tests {
         let refused = open(&path, &other).err().unwrap().to_string();
         assert!(refused.contains("of another fleet") && refused.contains("--state-file"));
         assert_eq!(std::fs::read(&path).unwrap(), whole, "and left alone");
+        let later = Checkpoint::open(&path, &[(5..15, Arc::clone(&mine))]);
+        assert!(later.is_err(), "its vehicles have other numbers");
+        let larger = Checkpoint::open(&path, &[(0..99, Arc::clone(&mine))]).unwrap();
+        assert!(larger.saved(0).is_some());
 
         for at in [0, 7, 45, 80, whole.len() - 1] {
             let mut bytes = fill();

@@ -88,10 +88,9 @@ impl Simulator {
         )));
 
         let fleets = worlds(&scenario, &maps, &config);
-        let worlds: Vec<&World> = fleets.iter().map(|(_, world)| &**world).collect();
         let state_file = config.state_file.as_deref();
         let checkpoint = state_file
-            .map(|path| Checkpoint::open(path, &worlds))
+            .map(|path| Checkpoint::open(path, &fleets))
             .transpose()?;
         let shared = Arc::new(Shared {
             checkpoint,
