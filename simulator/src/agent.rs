@@ -14,7 +14,7 @@ use crate::commands::{Incoming, Replies, ReplyTo};
 use crate::connection::Shared;
 use crate::router::Answer;
 use crate::timeline;
-use crate::vehicle::Vehicle;
+use crate::vehicle::{Vehicle, rounded, tenths};
 
 /// A message to send.
 #[derive(Clone, Debug)]
@@ -183,8 +183,8 @@ impl Agent {
         };
         let reply = if found {
             Reply::Accepted {
-                destination: self.vehicle.destination(),
-                eta_seconds: self.vehicle.eta_s(),
+                destination: rounded(self.vehicle.destination()),
+                eta_seconds: tenths(self.vehicle.eta_s()),
             }
         } else {
             Reply::Refused {

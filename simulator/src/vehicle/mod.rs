@@ -470,12 +470,12 @@ fn component_index(map: &RoadMap, rng: &mut ChaCha8Rng) -> usize {
 }
 
 /// A tenth is finer than anybody looks at, and shorter to send.
-fn tenths(x: f64) -> f64 {
+pub(crate) fn tenths(x: f64) -> f64 {
     (x * 10.0).round() / 10.0
 }
 
 /// To the centimetre, as maps are.
-fn rounded(p: LatLng) -> LatLng {
+pub(crate) fn rounded(p: LatLng) -> LatLng {
     let round = |degrees: f64| (degrees * 1e7).round() / 1e7;
     LatLng::new(round(p.lat), round(p.lng))
 }
