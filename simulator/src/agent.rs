@@ -1,19 +1,20 @@
 //! A vehicle's agent: it moves the vehicle at each tick and keeps what is to be sent, whichever client sends it.
 //!
-//! What waits is bounded: one status and one position, which a newer one replaces.
+//! What waits is bounded: one status, a few answers to commands, and one position, which a newer one replaces.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use fleet::Status;
+use fleet::{Command, Reply, Status};
 use mqtt::QoS;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use crate::commands::{Incoming, Replies, ReplyTo};
 use crate::connection::Shared;
 use crate::router::Answer;
 use crate::timeline;
-use crate::vehicle::Vehicle;
+use crate::vehicle::{Vehicle, rounded, tenths};
 
 /// A message to send.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Message {
     pub(crate) payload: Bytes,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// What the answer to a command carries.
+    pub(crate) correlation: Option<Bytes>,
 }
 
 /// One vehicle with what it has to say.
@@ -33,11 +36,17 @@ pub(crate) struct Agent {
     reached: Option<Instant>,
     /// The route it waits for.
     answer: Option<Answer>,
+    /// The command whose route that is, and where its answer goes.
+    ordered: Option<Option<ReplyTo>>,
     connected: bool,
+    /// The last round of the checkpoint that it saw.
+    round: u64,
+    command_topic: Arc<str>,
     status_topic: Arc<str>,
     /// Where its positions go: one topic, or two when it is visible.
     position_topics: Vec<Arc<str>>,
     status: Option<Status>,
+    replies: Replies,
     /// The newest position, and how many of its topics have had it.
     position: Option<(Bytes, usize)>,
 }
@@ -55,8 +64,12 @@ impl Agent {
             ticker: ticker(&shared, index),
             reached: None,
             answer: None,
+            ordered: None,
             connected: false,
+            round: 0,
+            command_topic: shared.topics.command(plate).into(),
             status: None,
+            replies: Replies::default(),
             position: None,
             vehicle,
             shared,
@@ -70,6 +83,11 @@ impl Agent {
     /// Where `online` goes, and `offline` as the Last Will.
     pub(crate) fn status_topic(&self) -> &Arc<str> {
         &self.status_topic
+    }
+
+    /// Where commands come from, at QoS 1. A retained one would be carried out at each connect, so those are not wanted.
+    pub(crate) fn command_topic(&self) -> &Arc<str> {
+        &self.command_topic
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -100,6 +118,9 @@ impl Agent {
                 break;
             }
         }
+        if let Some(checkpoint) = &self.shared.checkpoint {
+            checkpoint.take(&self.vehicle, &mut self.round);
+        }
         if moved && self.connected {
             self.put_position();
         }
@@ -112,16 +133,65 @@ impl Agent {
                     if planned.is_none() {
                         self.shared.metrics.route_failures.inc();
                     }
-                    self.vehicle.set_plan(planned);
                     self.answer = None;
+                    let found = planned.is_some();
+                    self.vehicle.set_plan(planned);
+                    self.answer_order(found);
                 }
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => (),
                 Err(tokio::sync::oneshot::error::TryRecvError::Closed) => self.answer = None,
             }
         }
         if self.answer.is_none() {
-            self.answer = self.vehicle.wanted().map(|w| self.shared.router.plan(w));
+            let world = self.vehicle.world();
+            self.answer = self
+                .vehicle
+                .wanted()
+                .map(|wanted| self.shared.router.plan(Arc::clone(world), wanted));
         }
+    }
+
+    /// A message has come on the command topic.
+    pub(crate) fn command(&mut self, incoming: &Incoming<'_>) {
+        self.shared.metrics.commands.inc();
+        let reply_to = ReplyTo::of(incoming, &self.shared);
+        let ordered = Command::from_json(incoming.payload)
+            .map_err(|error| error.to_string())
+            .and_then(|command| self.vehicle.order(&command));
+        match ordered {
+            Ok(()) => {
+                self.ordered = Some(reply_to);
+                // What the vehicle wanted before, it does not want any more.
+                self.answer = None;
+                self.see_to_route();
+            }
+            Err(reason) => {
+                let reply = Reply::Refused { reason };
+                self.replies.push(reply_to, &reply, &self.shared);
+            }
+        }
+    }
+
+    /// The broker does not let it subscribe to its commands.
+    pub(crate) fn no_commands(&self, reason: &dyn std::fmt::Display) {
+        self.shared.broker.refuses_commands(reason);
+    }
+
+    fn answer_order(&mut self, found: bool) {
+        let Some(reply_to) = self.ordered.take() else {
+            return;
+        };
+        let reply = if found {
+            Reply::Accepted {
+                destination: rounded(self.vehicle.destination()),
+                eta_seconds: tenths(self.vehicle.eta_s()),
+            }
+        } else {
+            Reply::Refused {
+                reason: "there is no way from here to there".to_owned(),
+            }
+        };
+        self.replies.push(reply_to, &reply, &self.shared);
     }
 
     fn put_position(&mut self) {
@@ -153,6 +223,7 @@ impl Agent {
         }
         self.connected = false;
         self.status = None;
+        self.replies.clear();
         self.position = None;
         if metrics.connected.get() == 0 {
             self.shared.broker.is_away(error);
@@ -162,6 +233,7 @@ impl Agent {
     /// From here on there is only `offline` to say.
     pub(crate) fn say_goodbye(&mut self) {
         self.position = None;
+        self.replies.clear();
         self.status = Some(Status::Offline);
     }
 
@@ -171,6 +243,9 @@ impl Agent {
             self.shared.metrics.connected.dec();
         }
         self.shared.metrics.vehicles.dec();
+        if let Some(checkpoint) = &self.shared.checkpoint {
+            checkpoint.keep(&self.vehicle);
+        }
     }
 
     /// The next message to send, of those that need no acknowledgement unless `room` for one more says otherwise.
@@ -181,7 +256,11 @@ impl Agent {
                 payload: Bytes::from_static(status.as_str().as_bytes()),
                 qos: QoS::AtLeastOnce,
                 retain: true,
+                correlation: None,
             });
+        }
+        if room && let Some(reply) = self.replies.pop() {
+            return Some(reply);
         }
         let qos = self.shared.config.qos();
         if qos > QoS::AtMostOnce && !room {
@@ -193,6 +272,7 @@ impl Agent {
             payload: payload.clone(),
             qos,
             retain: false,
+            correlation: None,
         };
         *done += 1;
         if *done == self.position_topics.len() {

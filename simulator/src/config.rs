@@ -18,6 +18,10 @@ pub struct Config {
     /// Map to drive on [default: data/manhattan.osm.pbf for taxis, data/italy.osm.pbf for trucks].
     #[arg(long, env = "MAP", value_name = "FILE.osm.pbf")]
     pub map: Option<PathBuf>,
+    /// What drives where, as a file: several fleets on one map (the format: data/README.md).
+    #[arg(long, env = "SCENARIO", value_name = "FILE.toml",
+          conflicts_with_all = ["map", "kind", "vehicles"])]
+    pub scenario: Option<PathBuf>,
     /// Where prepared maps are kept [default: beside the map, or the system's temporary folder where that is
     /// read-only].
     #[arg(long, env = "MAP_CACHE", value_name = "DIR")]
@@ -69,6 +73,9 @@ pub struct Config {
     #[arg(long, env = "WAIT_MAX", value_name = "SECONDS", default_value_t = 15,
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=86_400))]
     pub wait_max: u32,
+    /// File in which the state of the vehicles is kept, so that a restart goes on from there; nowhere unless set.
+    #[arg(long, env = "STATE_FILE", value_name = "FILE")]
+    pub state_file: Option<PathBuf>,
     /// Vehicles that join per second.
     #[arg(long, env = "CONNECT_RATE", value_name = "N", default_value_t = 250,
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=10_000))]
@@ -160,11 +167,11 @@ impl Config {
         })
     }
 
-    /// Who speaks MQTT for a fleet of this size.
-    pub fn client(&self) -> Client {
+    /// Who speaks MQTT for so many vehicles.
+    pub fn client(&self, vehicles: u32) -> Client {
         match self.client {
             ClientChoice::Rumqttc => Client::Rumqttc,
-            ClientChoice::Auto if self.vehicles <= RUMQTTC_VEHICLES_MAX => Client::Rumqttc,
+            ClientChoice::Auto if vehicles <= RUMQTTC_VEHICLES_MAX => Client::Rumqttc,
             ClientChoice::Auto | ClientChoice::Lean => Client::Lean,
         }
     }
@@ -215,8 +222,8 @@ impl FromStr for TimeOfDay {
 }
 
 /// The largest fleet that `auto` gives to `rumqttc`. Measured with `simulator/measure.sh` at QoS 0 and 2 Hz on a busy
-/// machine of 2 cores (2026-11-26): `rumqttc` takes 320 MiB and 27 CPU seconds per million messages at 5,000 vehicles,
-/// 1,104 MiB and 25 s at 15,000; the lean client 78 MiB and 23 s, and 214 MiB and 18 s.
+/// machine of 2 cores (2026-11-26): `rumqttc` takes 329 MiB and 28 CPU seconds per million messages at 5,000 vehicles,
+/// 1,159 MiB and 27 s at 15,000; the lean client 88 MiB and 23 s, and 237 MiB and 20 s.
 pub const RUMQTTC_VEHICLES_MAX: u32 = 5_000;
 
 /// Who speaks MQTT for the vehicles.
@@ -308,6 +315,15 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_says_it_all() {
+        let error = load(&["--scenario", "x.toml", "--vehicles", "3"]).unwrap_err();
+        assert!(
+            error.contains("--scenario") && error.contains("--vehicles"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn the_map_follows_the_kind_unless_one_is_named() {
         let path = |flags: &[&str]| load(flags).unwrap().map_path();
         assert!(path(&[]).ends_with("manhattan.osm.pbf"));
@@ -317,10 +333,11 @@ mod tests {
 
     #[test]
     fn the_client_follows_the_size_of_the_fleet_unless_one_is_named() {
-        let client = |flags: &[&str]| load(flags).unwrap().client();
-        assert_eq!(client(&["--vehicles", "5000"]), Client::Rumqttc);
-        assert_eq!(client(&["--vehicles", "5001"]), Client::Lean);
-        assert_eq!(client(&["--client", "lean"]), Client::Lean);
+        let client = |flags: &[&str], vehicles| load(flags).unwrap().client(vehicles);
+        assert_eq!(client(&[], 5_000), Client::Rumqttc);
+        assert_eq!(client(&[], 5_001), Client::Lean);
+        assert_eq!(client(&["--client", "lean"], 1), Client::Lean);
+        assert_eq!(client(&["--client", "rumqttc"], 9_000), Client::Rumqttc);
     }
 
     #[test]

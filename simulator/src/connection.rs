@@ -1,7 +1,7 @@
 //! One vehicle's connection to the broker: one task, which connects, serves the vehicle's agent, and connects again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use fleet::Topics;
@@ -11,6 +11,7 @@ use service::{Shutdown, admin::Ready};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::agent::Agent;
+use crate::checkpoint::Checkpoint;
 use crate::client::{Client, Lean, Rumqtt};
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
@@ -28,10 +29,13 @@ const FAREWELL: Duration = Duration::from_millis(1_500);
 /// What all connections of a fleet share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) client: config::Client,
     pub(crate) topics: Topics,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) router: Arc<Router>,
     pub(crate) broker: Broker,
+    /// Where the state is kept, if it is.
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// When the fleet started; ticks are spread from here.
     pub(crate) started: Instant,
 }
@@ -40,6 +44,7 @@ pub(crate) struct Shared {
 pub(crate) struct Broker {
     address: String,
     state: AtomicU8,
+    refuses_commands: AtomicBool,
     ready: Ready,
 }
 
@@ -52,6 +57,7 @@ impl Broker {
         Self {
             address: format!("{}:{}", config.mqtt_host, config.mqtt_port),
             state: AtomicU8::new(Self::UNKNOWN),
+            refuses_commands: AtomicBool::new(false),
             ready,
         }
     }
@@ -60,6 +66,13 @@ impl Broker {
         if self.state.swap(Self::THERE, Ordering::Relaxed) != Self::THERE {
             self.ready.set(Ok(()));
             tracing::info!(broker = %self.address, "vehicles are connecting");
+        }
+    }
+
+    pub(crate) fn refuses_commands(&self, reason: &dyn std::fmt::Display) {
+        if !self.refuses_commands.swap(true, Ordering::Relaxed) {
+            tracing::warn!(broker = %self.address, %reason,
+                "vehicles may not subscribe to their commands, and take none");
         }
     }
 
@@ -76,7 +89,7 @@ impl Broker {
 /// Drives one vehicle until `shutdown`, then says goodbye.
 pub(crate) async fn run(vehicle: Vehicle, index: u32, shared: Arc<Shared>, shutdown: Shutdown) {
     let agent = Agent::new(vehicle, index, Arc::clone(&shared));
-    match shared.config.client() {
+    match shared.client {
         config::Client::Rumqttc => follow(Rumqtt::new(&agent), agent, index, shutdown).await,
         config::Client::Lean => follow(Lean::default(), agent, index, shutdown).await,
     }

@@ -8,6 +8,7 @@
 pub mod config;
 pub mod map;
 pub mod route;
+pub mod scenario;
 
 pub mod motion;
 
@@ -19,7 +20,9 @@ pub mod vehicle;
 pub mod world;
 
 mod agent;
+mod checkpoint;
 mod client;
+mod commands;
 mod connection;
 mod fleet;
 mod limits;

@@ -16,6 +16,9 @@ pub(crate) struct Metrics {
     pub(crate) route_seconds: Histogram,
     pub(crate) messages_sent: Counter,
     pub(crate) messages_dropped: Counter,
+    pub(crate) commands: Counter,
+    pub(crate) commands_refused: Counter,
+    pub(crate) replies_dropped: Counter,
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) connections_lost: Counter,
@@ -40,6 +43,9 @@ impl Metrics {
             route_seconds,
             messages_sent: Counter::default(),
             messages_dropped: Counter::default(),
+            commands: Counter::default(),
+            commands_refused: Counter::default(),
+            replies_dropped: Counter::default(),
             connects: Counter::default(),
             connect_failures: Counter::default(),
             connections_lost: Counter::default(),
@@ -75,6 +81,17 @@ impl Metrics {
             "mqtt_messages_dropped",
             "Positions that a newer one replaced before the connection took them",
             m.messages_dropped.clone(),
+        );
+        registry.register("commands", "Commands to vehicles", m.commands.clone());
+        registry.register(
+            "commands_refused",
+            "Commands that a vehicle did not carry out",
+            m.commands_refused.clone(),
+        );
+        registry.register(
+            "replies_dropped",
+            "Answers to commands that were asked for where none go, or for which there was no room",
+            m.replies_dropped.clone(),
         );
         registry.register("mqtt_connects", "Connections made", m.connects.clone());
         registry.register(

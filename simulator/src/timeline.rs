@@ -1,7 +1,7 @@
 //! A fleet in simulated time alone: the messages of all its vehicles, in order. No clock, no sockets, no threads.
 //!
-//! A vehicle's messages here and from [`crate::Simulator`] are the same but for the timestamps, which are of the wall
-//! clock there, and for those that are lost while it is not connected.
+//! At the same time of its own clock a vehicle of [`crate::Simulator`] with the same seed is at the same place, on the same
+//! trip. Its timestamps and numbers are of the wall clock, though, and it says nothing while it is not connected.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -3,136 +3,15 @@
 // A helper of a test fails by panicking, as the test does.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use clap::Parser;
-use fleet::Position;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use fleet::{Kind, Position};
 use simulator::{Config, Simulator};
-use tokio::time::timeout;
-
-/// Generous: a condition is waited for, and a noisy machine is slow.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-struct Mosquitto {
-    port: u16,
-    child: Child,
-}
-
-impl Mosquitto {
-    fn start(port: u16) -> Option<Self> {
-        let child = Command::new("mosquitto")
-            .args(["-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match child {
-            Ok(child) => Some(Self { port, child }),
-            Err(error) => {
-                eprintln!("skipped: can't run mosquitto ({error}): apt-get install mosquitto");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-fn flags(client: &str, port: u16, cache: &std::path::Path) -> Vec<String> {
-    [
-        "simulator",
-        "--map",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../data/manhattan.osm.pbf"),
-        "--map-cache",
-        cache.to_str().unwrap(),
-        "--metrics-port",
-        "0",
-        "--vehicles",
-        "6",
-        "--visible",
-        "2",
-        "--interval-ms",
-        "100",
-        "--client",
-        client,
-        "--mqtt-port",
-        &port.to_string(),
-    ]
-    .map(str::to_owned)
-    .to_vec()
-}
-
-/// Somebody who sees everything below `fleet/`.
-struct Watcher {
-    events: EventLoop,
-    client: AsyncClient,
-}
-
-impl Watcher {
-    fn new(port: u16) -> Self {
-        let options = MqttOptions::new("watcher", "127.0.0.1", port);
-        let (client, events) = AsyncClient::new(options, 10);
-        Self { events, client }
-    }
-
-    /// The next message, over as many connections as it takes.
-    async fn next(&mut self) -> Publish {
-        loop {
-            match self.events.poll().await {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                    self.client
-                        .try_subscribe("fleet/#", QoS::AtLeastOnce)
-                        .unwrap();
-                }
-                Ok(Event::Incoming(Packet::Publish(publish))) => return publish,
-                Ok(_) => (),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    }
-
-    /// Follows the messages until what they add up to is enough.
-    async fn until(&mut self, what: &str, mut enough: impl FnMut(&str, &Publish) -> bool) {
-        let wait = async {
-            loop {
-                let publish = self.next().await;
-                let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
-                if enough(&topic, &publish) {
-                    return;
-                }
-            }
-        };
-        timeout(DEADLINE, wait)
-            .await
-            .unwrap_or_else(|_| panic!("never saw {what}"));
-    }
-
-    /// Waits until all six have last said `status`.
-    async fn until_all(&mut self, status: &str) {
-        let mut said = BTreeMap::new();
-        self.until(status, |topic, publish| {
-            if topic.starts_with("fleet/vehicle_status/") {
-                said.insert(topic.to_owned(), publish.payload.clone());
-            }
-            said.len() == 6 && said.values().all(|s| s == status.as_bytes())
-        })
-        .await;
-    }
-}
+use support::{Mosquitto, Watcher, flags, free_port};
 
 #[tokio::test]
 async fn vehicles_publish_survive_a_broker_restart_and_say_goodbye() {
@@ -252,4 +131,52 @@ async fn a_missing_broker_is_waited_for() {
     shutdown.cancel();
     simulator.finished().await.unwrap();
     drop(broker);
+}
+
+#[tokio::test]
+async fn a_scenario_mixes_fleets() {
+    let Some(broker) = Mosquitto::start(free_port()) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("day.toml");
+    let map = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/manhattan.osm.pbf");
+    let text = format!(
+        "map = '{map}'\n[[fleet]]\nkind = 'taxi'\ncount = 4\ncompanies = 1\n[[fleet]]\nkind = 'truck'\ncount = 2\n"
+    );
+    std::fs::write(&scenario, text).unwrap();
+    let shutdown = service::Shutdown::new();
+    let port = broker.port.to_string();
+    let config = Config::parse_from([
+        "simulator",
+        "--scenario",
+        scenario.to_str().unwrap(),
+        "--map-cache",
+        dir.path().to_str().unwrap(),
+        "--metrics-port",
+        "0",
+        "--mqtt-port",
+        &port,
+    ]);
+    let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
+    let summary = simulator.summary();
+    assert!(summary.starts_with("4 taxis on ") && summary.contains("; 2 trucks on "));
+    let mut watcher = Watcher::new(broker.port);
+    let mut seen = BTreeMap::new();
+    watcher
+        .until("all of both fleets", |topic, publish| {
+            if topic.starts_with("fleet/vehicle_updates/") {
+                let position = Position::from_json(&publish.payload).unwrap();
+                seen.insert(position.id, (position.kind, position.company_name));
+            }
+            seen.len() == 6
+        })
+        .await;
+    for (id, (kind, company)) in seen {
+        let is_taxi = id.parse::<u32>().unwrap() < 4;
+        assert_eq!(kind == Kind::Taxi, is_taxi, "vehicle {id}");
+        assert_eq!(company == "Meridian Taxi", is_taxi, "vehicle {id}");
+    }
+    shutdown.cancel();
+    simulator.finished().await.unwrap();
 }

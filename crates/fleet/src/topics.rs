@@ -62,6 +62,14 @@ impl Topics {
         format!("{}commands/{plate}", self.prefix)
     }
 
+    /// Whether `topic` is one that vehicles may answer on: a topic name below `fleet/replies/`.
+    pub fn is_reply(&self, topic: &str) -> bool {
+        let below = topic
+            .strip_prefix(&self.prefix)
+            .and_then(|rest| rest.strip_prefix("replies/"));
+        below.is_some_and(|rest| !rest.is_empty() && !rest.contains(['+', '#', '\0']))
+    }
+
     /// Totals of one company, retained.
     pub fn company_passengers(&self, company: &str) -> String {
         format!("{}company_passengers/{company}", self.prefix)
@@ -126,6 +134,15 @@ mod tests {
         );
         assert_eq!(topics.map(cell), "fleet/map/dr5ru");
         assert_eq!(topics.command(&plate), "fleet/commands/T1A23");
+        for (topic, is_reply) in [
+            ("fleet/replies/desk/7", true),
+            ("fleet/replies/", false),
+            ("fleet/replies/#", false),
+            ("fleet/vehicle_updates/T1A23", false),
+            ("replies/7", false),
+        ] {
+            assert_eq!(topics.is_reply(topic), is_reply, "{topic}");
+        }
         assert_eq!(
             Topics::new("demo").company_passengers("Meridian Taxi"),
             "demo/company_passengers/Meridian Taxi"

@@ -8,15 +8,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Bytes, BytesMut};
 use fleet::Status;
-use mqtt::packet::{Connect, Disconnect, Publish, Will};
-use mqtt::properties::Properties;
-use mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version, codec};
+use mqtt::packet::{
+    Ack, Connect, Disconnect, Publish, RetainHandling, Subscribe, Subscription,
+    SubscriptionOptions, Will,
+};
+use mqtt::properties::{Fields, Properties};
+use mqtt::{Packet, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Version, codec};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::{Client, IN_FLIGHT, KEEP_ALIVE};
 use crate::agent::{Agent, Message};
+use crate::commands::Incoming;
 
 /// How long the broker may take to let a vehicle in.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -66,6 +70,9 @@ impl Client for Lean {
             Err(_) => return anyhow!("the broker did not answer within {CONNECT:?}"),
         };
         agent.connected();
+        if let Err(error) = connection.subscribe(agent) {
+            return error;
+        }
         loop {
             if let Err(error) = connection.turn(agent).await {
                 return error;
@@ -95,7 +102,7 @@ impl Client for Lean {
 
 fn connect(agent: &Agent) -> Result<Connect> {
     let config = &agent.shared.config;
-    let properties = Properties::from(mqtt::properties::Fields {
+    let properties = Properties::from(Fields {
         maximum_packet_size: Some(PACKET_BYTES_MAX),
         ..Default::default()
     });
@@ -209,8 +216,14 @@ impl Connection {
         } else {
             self.in_flight += 1;
             // At most `IN_FLIGHT` are open, and the broker acknowledges in order: a number is free when it comes again.
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            Some(PacketId::try_from(self.last_id)?)
+            Some(self.next_id()?)
+        };
+        let properties = match message.correlation {
+            Some(correlation) => Properties::from(Fields {
+                correlation_data: Some(correlation),
+                ..Fields::default()
+            }),
+            None => Properties::default(),
         };
         Ok(Publish {
             dup: false,
@@ -218,9 +231,31 @@ impl Connection {
             retain: message.retain,
             topic: Some(TopicName::try_from(&*message.topic)?),
             packet_id,
-            properties: Properties::default(),
+            properties,
             payload: message.payload,
         })
+    }
+
+    fn next_id(&mut self) -> Result<PacketId> {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        Ok(PacketId::try_from(self.last_id)?)
+    }
+
+    fn subscribe(&mut self, agent: &Agent) -> Result<()> {
+        let subscribe = Subscribe {
+            packet_id: self.next_id()?,
+            properties: Properties::default(),
+            subscriptions: vec![Subscription {
+                filter: TopicFilter::new(agent.command_topic())?,
+                options: SubscriptionOptions {
+                    qos: QoS::AtLeastOnce,
+                    retain_handling: RetainHandling::DoNotSend,
+                    ..SubscriptionOptions::default()
+                },
+            }],
+        };
+        self.encode(&Packet::Subscribe(subscribe));
+        Ok(())
     }
 
     fn encode(&mut self, packet: &Packet) {
@@ -278,9 +313,25 @@ impl Connection {
         Ok(packet)
     }
 
-    fn handle(&mut self, packet: Packet, _agent: &mut Agent) -> Result<()> {
+    fn handle(&mut self, packet: Packet, agent: &mut Agent) -> Result<()> {
         match packet {
             Packet::PubAck(_) => self.in_flight = self.in_flight.saturating_sub(1),
+            Packet::Publish(publish) => {
+                // At most QoS 1 was asked for; a topic alias is not taken, so the topic is always the one subscribed to.
+                if let Some(id) = publish.packet_id {
+                    self.encode(&Packet::PubAck(Ack::success(id)));
+                }
+                agent.command(&Incoming {
+                    payload: &publish.payload,
+                    response_topic: publish.properties.response_topic.as_deref(),
+                    correlation: publish.properties.correlation_data.clone(),
+                });
+            }
+            Packet::SubAck(answer) => {
+                for reason in answer.reasons.iter().filter(|reason| reason.is_error()) {
+                    agent.no_commands(reason);
+                }
+            }
             Packet::PingResp => self.unanswered = false,
             Packet::Disconnect(packet) => bail!("the broker disconnected: {}", packet.reason),
             other => bail!("the broker sent what it should not: {other:?}"),

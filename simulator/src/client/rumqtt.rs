@@ -4,13 +4,17 @@ use anyhow::Result;
 use fleet::Status;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, LastWill, Packet, Publish, PublishProperties, RetainForwardRule, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 
 use super::{Client, IN_FLIGHT, KEEP_ALIVE};
 use crate::agent::Agent;
+use crate::commands::Incoming;
 
-/// Messages in the library's own queue: `online`, a position on both topics, and one to spare.
+/// Messages in the library's own queue: `online`, a position on both topics, and one to spare. There is room for a
+/// subscription beside them.
 const QUEUE: usize = 4;
 
 pub(crate) struct Rumqtt {
@@ -22,7 +26,7 @@ pub(crate) struct Rumqtt {
 
 impl Rumqtt {
     pub(crate) fn new(agent: &Agent) -> Self {
-        let (client, events) = AsyncClient::new(options(agent), QUEUE);
+        let (client, events) = AsyncClient::new(options(agent), QUEUE + 1);
         Self {
             client,
             events,
@@ -102,7 +106,22 @@ impl Client for Rumqtt {
 impl Rumqtt {
     fn handle(&mut self, event: &Event, agent: &mut Agent) {
         match event {
-            Event::Incoming(Packet::ConnAck(_)) => agent.connected(),
+            Event::Incoming(Packet::ConnAck(_)) => {
+                agent.connected();
+                let mut filter = Filter::new(&**agent.command_topic(), QoS::AtLeastOnce);
+                filter.retain_forward_rule = RetainForwardRule::Never;
+                if let Err(error) = self.client.try_subscribe_many([filter]) {
+                    agent.no_commands(&error);
+                }
+            }
+            Event::Incoming(Packet::SubAck(answer)) => {
+                for reason in &answer.return_codes {
+                    if !matches!(reason, SubscribeReasonCode::Success(_)) {
+                        agent.no_commands(&format!("{reason:?}"));
+                    }
+                }
+            }
+            Event::Incoming(Packet::Publish(publish)) => receive(publish, agent),
             Event::Outgoing(Outgoing::Publish(_)) => {
                 self.queued = self.queued.saturating_sub(1);
                 agent.shared.metrics.messages_sent.inc();
@@ -124,10 +143,24 @@ fn send(client: &AsyncClient, queued: &mut usize, agent: &mut Agent) {
             _ => QoS::AtLeastOnce,
         };
         let topic = message.topic.to_string();
-        match client.try_publish(topic, qos, message.retain, message.payload) {
+        let properties = PublishProperties {
+            correlation_data: message.correlation,
+            ..PublishProperties::default()
+        };
+        let (retain, payload) = (message.retain, message.payload);
+        match client.try_publish_with_properties(topic, qos, retain, payload, properties) {
             Ok(()) => *queued += 1,
             // The queue has room for what we count, so this is the library's refusal of the message itself.
             Err(error) => tracing::warn!(%error, topic = %message.topic, "a message can't be sent"),
         }
     }
+}
+
+fn receive(publish: &Publish, agent: &mut Agent) {
+    let properties = publish.properties.as_ref();
+    agent.command(&Incoming {
+        payload: &publish.payload,
+        response_topic: properties.and_then(|p| p.response_topic.as_deref()),
+        correlation: properties.and_then(|p| p.correlation_data.clone()),
+    });
 }
