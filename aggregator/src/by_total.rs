@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fleet::totals::Json;
 use fleet::{CompanyTotal, Frame};
 use kafka::exactly_once::{Batch, NewRecord, Tasks};
-use kafka::{Error, Position, Record, Settings};
+use kafka::{Ends, Error, Position, Record, Settings};
+
+use tokio::runtime::Handle;
 
 use crate::run::Shared;
 use crate::stored::{self, Total};
@@ -76,6 +78,7 @@ impl ByTotal {
             (&setup.minute_topic, "minute"),
         ];
         for (kafka_topic, kind) in kinds {
+            Handle::current().block_on(settled(&setup.settings, kafka_topic))?;
             kafka::read_to_end(&setup.settings, kafka_topic, PATIENCE, |record| {
                 let key = record.key.as_deref().map(String::from_utf8_lossy);
                 // What is not a total's is not ours.
@@ -99,6 +102,24 @@ impl ByTotal {
             Total::Minute(start) => (&self.setup.minute_topic, start.to_string()),
             Total::Map(cell) => (&self.setup.map_topic, cell.to_string()),
         }
+    }
+}
+
+/// Waits until the transactions that have written to a topic until now have ended there: what the owner before has
+/// published is seen then.
+async fn settled(settings: &Settings, kafka_topic: &str) -> Result<(), Error> {
+    let written = Ends::uncommitted(settings)?
+        .of(kafka_topic, PATIENCE)
+        .await?;
+    let committed = Ends::new(settings)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ends = committed.of(kafka_topic, PATIENCE).await?;
+        let is_settled = ends.iter().zip(&written).all(|(is, was)| is.end >= was.end);
+        if is_settled || Instant::now() >= deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -137,6 +137,14 @@ impl ByVehicle {
         end.map(|()| (state, progress))
     }
 
+    /// Whether Kafka has answered for so long that a vehicle which sends would have been seen: while Kafka is away nobody
+    /// is silent.
+    fn all_would_have_come(&self) -> bool {
+        let needed = Duration::from_millis(self.setup.limits.silent_after_ms);
+        let answers_since = *self.shared.answers_since.lock();
+        answers_since.is_some_and(|since| since.elapsed() >= needed)
+    }
+
     fn count_vehicles(&self) {
         let counted = self.open.values().map(|task| task.state.counted()).sum();
         self.shared.set_vehicles(counted);
@@ -214,8 +222,9 @@ impl Tasks for ByVehicle {
     fn collect(&mut self) -> Batch {
         if self.silence_looked_at.elapsed() >= SILENCE_INTERVAL {
             self.silence_looked_at = Instant::now();
+            let is_known = self.all_would_have_come();
             for task in self.open.values_mut() {
-                if task.is_at_end {
+                if task.is_at_end && is_known {
                     task.state.all_came(now_ms());
                 }
                 task.state.drop_silent();

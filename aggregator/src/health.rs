@@ -1,7 +1,7 @@
 //! Whether Kafka answers, and how far behind its end we are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka::{Bounds, Ends};
 use service::Shutdown;
@@ -26,11 +26,15 @@ pub(crate) async fn run(
         loop {
             match ends.of(updates_topic, TIMEOUT).await {
                 Ok(bounds) => {
+                    shared.answers_since.lock().get_or_insert_with(Instant::now);
                     let lag = lag(&shared.next.lock(), &bounds);
                     shared.metrics.lag_records.set(lag);
                     became(ready, Ok(()));
                 }
-                Err(error) => became(ready, Err(format!("kafka does not answer: {error}"))),
+                Err(error) => {
+                    *shared.answers_since.lock() = None;
+                    became(ready, Err(format!("kafka does not answer: {error}")));
+                }
             }
             tokio::time::sleep(INTERVAL).await;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::CompanyTotal;
 use kafka::exactly_once::{self, Reader, Tasks};
@@ -23,7 +23,7 @@ use crate::{Config, by_total, by_vehicle, health};
 /// After so long others take over from an instance that has died: the least that Apache Kafka takes.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long the last commits may take at the end.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(1500);
 /// The wait before work begins anew.
 const RESTART_DELAY: Duration = Duration::from_millis(500);
 
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) next: Mutex<BTreeMap<i32, i64>>,
     /// The companies whose totals this instance publishes.
     pub(crate) companies: Mutex<BTreeMap<String, CompanyTotal>>,
+    /// Since when Kafka answers without a break; none while it does not.
+    pub(crate) answers_since: Mutex<Option<Instant>>,
     vehicles: AtomicUsize,
 }
 

@@ -91,6 +91,39 @@ async fn whoever_is_killed_at_whatever_moment_nothing_is_counted_twice() {
     drop(last);
 }
 
+/// One that is stopped loses its partitions, and is woken in the middle of what it did: none of that may count.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_slept_can_not_store_what_others_have_done_meanwhile() {
+    let kafka = TestKafka::start().await;
+    let topics = Topics::unique();
+    let mut fleet = Fleet::new(&kafka, &topics, 11);
+    let sleeper = Process::start(&kafka, &topics);
+    let other = Process::start(&kafka, &topics);
+    eventually("both have partitions", async || {
+        fleet.write(100).await;
+        sleeper.number("partitions").await == 3 && other.number("partitions").await == 3
+    })
+    .await;
+    fleet.write(500).await;
+    sleeper.signal("-STOP");
+    fleet.write(500).await;
+    eventually("the other has all partitions", async || {
+        other.number("partitions").await == 6
+    })
+    .await;
+    fleet.write(500).await;
+    sleeper.signal("-CONT");
+    fleet.write(500).await;
+    eventually("they share again", async || {
+        sleeper.number("partitions").await == 3 && other.number("partitions").await == 3
+    })
+    .await;
+    fleet.write(500).await;
+    fleet.check_all(&kafka, &topics).await;
+    assert_eq!(sleeper.terminate().code(), Some(0));
+    assert_eq!(other.terminate().code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vehicle_that_is_removed_leaves_every_total() {
     let kafka = TestKafka::start().await;
@@ -488,9 +521,14 @@ impl Process {
     }
 
     fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.signal("-TERM");
         self.child.wait().unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let kill = Command::new("kill").args([signal, &pid]).status();
+        assert!(kill.unwrap().success());
     }
 }
 

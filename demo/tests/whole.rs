@@ -179,7 +179,12 @@ async fn kcat_and_mosquitto_see_plain_records_and_messages() {
         }
     }
     let port = demo.mqtt_addr().port().to_string();
-    let listen = ["-p", &port, "-t", "fleet/#", "-v", "-C", "60", "-W", "60"];
+    let status = "fleet/vehicle_status/#";
+    let updates = "fleet/vehicle_updates/#";
+    // More than the vehicles have to say of their status.
+    let listen = [
+        "-p", &port, "-t", status, "-t", updates, "-v", "-C", "200", "-W", "60",
+    ];
     let Some(output) = run("mosquitto_sub", "mosquitto-clients", &listen).await else {
         return demo.stop().await.unwrap();
     };

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Slower than this a vehicle stands, in metres per hour: a receiver's noise is no movement. A guess.
 pub const STANDING_M_PER_H: u64 = 1_000;
 
+/// The longest colour and the longest name of a shape, in bytes.
+const TEXT_BYTES_MAX: usize = 64;
+
 /// What the totals need of a vehicle's position.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vehicle {
@@ -53,8 +56,8 @@ impl Vehicle {
         let is_moving = speed_m_per_h >= STANDING_M_PER_H;
         Self {
             company: position.company_name,
-            color: position.company_color,
-            shape: position.company_shape,
+            color: short(position.company_color),
+            shape: short(position.company_shape),
             is_truck: position.kind == Kind::Truck,
             passengers: position.passengers,
             hired: position.is_hired,
@@ -71,6 +74,14 @@ impl Vehicle {
     /// Whether it stands.
     pub fn is_standing(&self) -> bool {
         self.speed_m_per_h < STANDING_M_PER_H
+    }
+}
+
+/// Nothing for a text that is too long: anybody may send one, and it is kept and sent on.
+fn short(text: String) -> String {
+    match text.len() {
+        0..=TEXT_BYTES_MAX => text,
+        _ => String::new(),
     }
 }
 
