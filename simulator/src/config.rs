@@ -221,7 +221,7 @@ impl FromStr for TimeOfDay {
     }
 }
 
-/// The largest fleet that `auto` gives to `rumqttc`. Measured with `simulator/measure.sh` at QoS 0 and 2 Hz on a busy
+/// The largest fleet that `auto` gives to `rumqttc`. Measured with `bench/simulator.sh` at QoS 0 and 2 Hz on a busy
 /// machine of 2 cores (2026-11-26): `rumqttc` takes 329 MiB and 28 CPU seconds per million messages at 5,000 vehicles,
 /// 1,159 MiB and 27 s at 15,000; the lean client 88 MiB and 23 s, and 237 MiB and 20 s.
 pub const RUMQTTC_VEHICLES_MAX: u32 = 5_000;

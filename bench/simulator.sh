@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the simulator costs: CPU seconds per million messages, memory, and how many vehicles joined, against a broker
-# that is only a sink (mosquitto). Usage: simulator/measure.sh SIMULATOR VEHICLES [FLAGS...]
+# that is only a sink (mosquitto). Usage: bench/simulator.sh SIMULATOR VEHICLES [FLAGS...]
 set -euo pipefail
 simulator=$1 vehicles=$2
 shift 2
