@@ -115,7 +115,14 @@ fn open(tags: &Tags, kind: Kind) -> (bool, bool) {
         ],
     );
     let keys: &[&str] = match kind {
-        Kind::Taxi => &["taxi", "motorcar", "motor_vehicle", "vehicle", "access"],
+        Kind::Taxi => &[
+            "taxi",
+            "psv",
+            "motorcar",
+            "motor_vehicle",
+            "vehicle",
+            "access",
+        ],
         Kind::Truck => &["hgv", "motor_vehicle", "vehicle", "access"],
     };
     let closed = keys
