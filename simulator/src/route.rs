@@ -2,7 +2,6 @@
 
 use fleet::LatLng;
 use petgraph::algo::astar;
-use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
 use crate::map::{Location, Place, Road, RoadId, RoadMap};
@@ -55,16 +54,36 @@ pub fn quickest(map: &RoadMap, from: Location, to: Place) -> Option<Route> {
 
 /// The quickest route that leaves the first road at its end and enters the last road at its start.
 fn past_junctions(map: &RoadMap, from: Location, goal: Location) -> Option<Route> {
-    let (_, start) = map.graph.edge_endpoints(from.road)?;
-    let (end, _) = map.graph.edge_endpoints(goal.road)?;
-    let target = map.graph[end];
-    let (between_ms, junctions) = astar(
-        &map.graph,
-        start,
-        |junction| junction == end,
-        |edge| cost_ms(edge.weight(), map.length_m(edge.id())),
-        |junction| at_least_ms(map, map.graph[junction], target),
-    )?;
+    let (start, _) = map.graph.edge_endpoints(goal.road)?;
+    let target = map.graph[start];
+    let road_ms = |state: u32| {
+        let road = map.road(state);
+        cost_ms(&map.graph[road], map.length_m(road))
+    };
+    // A turn costs the road that it leaves, so a search begins with what comes after the first road.
+    let search = |first: u32| {
+        astar(
+            &map.turns,
+            first,
+            |state| map.road(state) == goal.road,
+            |turn| road_ms(turn.source()),
+            |state| {
+                let start = map.graph.edge_endpoints(map.road(state));
+                start.map_or(0, |(start, _)| at_least_ms(map, map.graph[start], target))
+            },
+        )
+    };
+    let setting_off = map.states(from.road).next()?;
+    let (between_ms, states) = if from.road == goal.road {
+        // All the way round: the search must not end where it begins.
+        let next = map.turns.neighbors_slice(setting_off).iter();
+        next.filter_map(|next| search(*next))
+            .min_by_key(|(cost_ms, _)| *cost_ms)?
+    } else {
+        let (cost_ms, mut states) = search(setting_off)?;
+        states.remove(0);
+        (cost_ms - road_ms(setting_off), states)
+    };
     let first = Leg {
         road: from.road,
         from_m: from.at_m,
@@ -75,13 +94,11 @@ fn past_junctions(map: &RoadMap, from: Location, goal: Location) -> Option<Route
         from_m: 0.0,
         to_m: goal.at_m,
     };
-    let between = junctions.windows(2).filter_map(|pair| {
-        let road = quickest_road(map, pair[0], pair[1])?;
-        Some(Leg {
-            road,
-            from_m: 0.0,
-            to_m: map.length_m(road),
-        })
+    let (_, between) = states.split_last()?;
+    let between = between.iter().map(|state| Leg {
+        road: map.road(*state),
+        from_m: 0.0,
+        to_m: map.length_m(map.road(*state)),
     });
     Some(Route {
         legs: std::iter::once(first)
@@ -91,15 +108,6 @@ fn past_junctions(map: &RoadMap, from: Location, goal: Location) -> Option<Route
         cost_ms: first.cost_ms(map) + between_ms + last.cost_ms(map),
         end: goal,
     })
-}
-
-/// Two junctions may be joined by several roads; the search went by the quickest.
-fn quickest_road(map: &RoadMap, from: NodeIndex, to: NodeIndex) -> Option<RoadId> {
-    map.graph
-        .edges_connecting(from, to)
-        .map(|edge| (cost_ms(edge.weight(), map.length_m(edge.id())), edge.id()))
-        .min()
-        .map(|(_, road)| road)
 }
 
 impl Leg {
@@ -130,9 +138,10 @@ mod tests {
     use crate::map::profile::Rules;
     use crate::map::roads_for_tests::{at, grid};
     use fleet::Kind;
-    use petgraph::algo::dijkstra;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use std::cmp::Reverse;
+    use std::collections::{BTreeMap, BinaryHeap};
 
     /// The legs join, lie on their roads, and cost what the route says.
     fn check(map: &RoadMap, from: Location, to: Place, route: &Route) {
@@ -155,18 +164,30 @@ mod tests {
     /// The cost by Dijkstra's method, without any of the code above but the cost of a stretch.
     fn by_dijkstra(map: &RoadMap, from: Location, to: Place) -> Option<u64> {
         let part = |road: RoadId, m: f64| cost_ms(&map.graph[road], m);
-        let (_, start) = map.graph.edge_endpoints(from.road)?;
-        let costs = dijkstra(&map.graph, start, None, |e| {
-            part(e.id(), map.length_m(e.id()))
-        });
+        let whole = |road| part(road, map.length_m(road));
+        let mut best: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut queue = BinaryHeap::new();
+        for next in map.turns.neighbors_slice(map.states(from.road).next()?) {
+            queue.push(Reverse((0, *next)));
+        }
+        while let Some(Reverse((ms, state))) = queue.pop() {
+            if best.contains_key(&state) {
+                continue;
+            }
+            best.insert(state, ms);
+            for next in map.turns.neighbors_slice(state) {
+                queue.push(Reverse((ms + whole(map.road(state)), *next)));
+            }
+        }
         let rest = part(from.road, map.length_m(from.road) - from.at_m);
         map.locations(to)
             .filter_map(|goal| {
                 if goal.road == from.road && goal.at_m >= from.at_m {
                     return Some(part(goal.road, goal.at_m - from.at_m));
                 }
-                let (end, _) = map.graph.edge_endpoints(goal.road)?;
-                Some(rest + costs.get(&end)? + part(goal.road, goal.at_m))
+                let states = map.states(goal.road);
+                let enter = states.filter_map(|state| best.get(&state)).min()?;
+                Some(rest + enter + part(goal.road, goal.at_m))
             })
             .min()
     }
@@ -207,6 +228,7 @@ mod tests {
         let rules = Rules {
             forward_mps: Some(10.0),
             backward_mps: None,
+            duration_s: None,
             can_stop: true,
         };
         let extract = Extract {
@@ -224,6 +246,7 @@ mod tests {
                 })
                 .collect(),
             places: vec![at(0.0, 100.0), at(0.0, 300.0)],
+            restrictions: vec![],
         };
         crate::map::prepare(&extract, Kind::Taxi).unwrap()
     }

@@ -115,7 +115,14 @@ fn open(tags: &Tags, kind: Kind) -> (bool, bool) {
         ],
     );
     let keys: &[&str] = match kind {
-        Kind::Taxi => &["taxi", "motorcar", "motor_vehicle", "vehicle", "access"],
+        Kind::Taxi => &[
+            "taxi",
+            "psv",
+            "motorcar",
+            "motor_vehicle",
+            "vehicle",
+            "access",
+        ],
         Kind::Truck => &["hgv", "motor_vehicle", "vehicle", "access"],
     };
     let closed = keys
@@ -125,11 +132,17 @@ fn open(tags: &Tags, kind: Kind) -> (bool, bool) {
     if !drivable || closed {
         return (false, false);
     }
-    if is("oneway", &["-1", "reverse"]) {
+    // A one-way street may be open against its direction to taxis, as contraflow bus lanes are.
+    let ours = keys.iter().map(|key| format!("oneway:{key}"));
+    let oneway = ours
+        .chain(["oneway".to_owned()])
+        .find(|key| tags.contains_key(key.as_str()))
+        .unwrap_or_default();
+    if is(&oneway, &["-1", "reverse"]) {
         return (false, true);
     }
     let implied = is("highway", &["motorway"]) || is("junction", &["roundabout", "circular"]);
-    let both = !is("oneway", &["yes", "true", "1"]) && (!implied || is("oneway", &["no"]));
+    let both = !is(&oneway, &["yes", "true", "1"]) && (!implied || is(&oneway, &["no"]));
     (true, both)
 }
 

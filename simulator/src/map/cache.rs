@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::{Error, Prepared};
 
 /// Changes whenever [`Prepared`], or the way it is made, does.
-const MAGIC: &[u8; 16] = b"convoy map   002";
+const MAGIC: &[u8; 16] = b"convoy map   003";
 
 /// The place of one prepared map.
 pub(super) struct Entry {

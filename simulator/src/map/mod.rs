@@ -1,12 +1,17 @@
 //! The map: from an OpenStreetMap file to a road graph with places, ready to drive on.
 
 mod cache;
+mod connected;
 pub mod pbf;
 mod place_class;
 mod prepare;
 pub mod profile;
+pub mod restriction;
 mod roads;
+mod size;
 mod snap;
+mod turns;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

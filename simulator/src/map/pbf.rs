@@ -1,23 +1,30 @@
-//! Reads an `.osm.pbf` file: the drivable ways, the named places, and the nodes of both.
+//! Reads an `.osm.pbf` file: the drivable ways, the named places, the nodes of both, and the turn restrictions.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use fleet::Kind;
-use osmpbfreader::{NodeId, OsmPbfReader};
+use osmpbfreader::{NodeId, OsmId, OsmPbfReader, Relation, WayId};
 
 use super::place_class;
 use super::profile::{self, Rules};
+use super::restriction::{self, Restriction, Via};
 use super::{Error, Point};
 
 /// What a map file holds for one kind of vehicle. Nodes are known by their index in `points`.
 #[derive(Debug, Default)]
 pub struct Extract {
     /// Positions of the nodes that the file has of those that ways refer to.
+    ///
+    /// A node with a barrier that stops the vehicle is here once for each way that passes it, so that nothing joins
+    /// there.
     pub points: Vec<Point>,
     /// The drivable ways.
     pub ways: Vec<Way>,
+    /// What one may not do where they meet.
+    pub restrictions: Vec<Restriction>,
     /// Named places that are worth a trip.
     pub places: Vec<Point>,
 }
@@ -25,7 +32,8 @@ pub struct Extract {
 /// A drivable way.
 #[derive(Debug)]
 pub struct Way {
-    /// Its nodes in order; nothing where the file does not have the node, as happens at the edge of an extract.
+    /// Its nodes in order; nothing where the file does not have the node, as happens at the edge of an extract, and
+    /// between the two sides of a barrier.
     pub nodes: Vec<Option<u32>>,
     /// Who may drive which way.
     pub rules: Rules,
@@ -47,12 +55,16 @@ pub fn read(path: &Path, kind: Kind) -> Result<Extract, Error> {
 
     let mut reader = OsmPbfReader::new(file);
     reader.rewind().map_err(damaged)?;
-    let mut roads: Vec<(Vec<NodeId>, Rules)> = Vec::new();
+    let mut roads: Vec<Road> = Vec::new();
     let mut sites: Vec<Vec<NodeId>> = Vec::new();
     for way in reader.par_iter_ways() {
         let way = way.map_err(damaged)?;
         if let Some(rules) = profile::rules(kind, &way.tags) {
-            roads.push((way.nodes, rules));
+            roads.push(Road {
+                id: way.id,
+                nodes: way.nodes,
+                rules,
+            });
         } else if place_class::is_place(kind, &way.tags) {
             sites.push(way.nodes);
         }
@@ -60,7 +72,7 @@ pub fn read(path: &Path, kind: Kind) -> Result<Extract, Error> {
 
     let mut ids: Vec<NodeId> = roads
         .iter()
-        .map(|(nodes, _)| nodes)
+        .map(|road| &road.nodes)
         .chain(&sites)
         .flatten()
         .copied()
@@ -68,6 +80,7 @@ pub fn read(path: &Path, kind: Kind) -> Result<Extract, Error> {
     ids.sort_unstable();
     ids.dedup();
     let mut found: Vec<Option<Point>> = vec![None; ids.len()];
+    let mut barred = BTreeSet::new();
     let mut places = Vec::new();
     reader.rewind().map_err(damaged)?;
     for node in reader.par_iter_nodes() {
@@ -76,6 +89,9 @@ pub fn read(path: &Path, kind: Kind) -> Result<Extract, Error> {
         let Some(point) = point else { continue };
         if let Ok(index) = ids.binary_search(&node.id) {
             found[index] = Some(point);
+            if profile::is_barred(kind, &node.tags) {
+                barred.insert(node.id);
+            }
         }
         if place_class::is_place(kind, &node.tags) {
             places.push(point);
@@ -88,39 +104,136 @@ pub fn read(path: &Path, kind: Kind) -> Result<Extract, Error> {
                 .filter_map(|id| found[ids.binary_search(id).ok()?]),
         )
     }));
-    Ok(gather(&ids, &found, roads, places))
+    let nodes = Nodes::new(ids, &found, barred);
+    let mut restrictions = Vec::new();
+    let way_of: BTreeMap<WayId, u32> = roads.iter().map(|road| road.id).zip(0..).collect();
+    reader.rewind().map_err(damaged)?;
+    for relation in reader.par_iter_relations() {
+        let relation = relation.map_err(damaged)?;
+        if let Some(only) = restriction::is_only(kind, &relation.tags) {
+            restrictions.extend(resolve(only, &relation, &way_of, &nodes));
+        }
+    }
+    Ok(nodes.gather(roads, places, restrictions))
 }
 
-/// Replaces node ids by indices of the nodes that the file has.
-fn gather(
-    ids: &[NodeId],
-    found: &[Option<Point>],
-    roads: Vec<(Vec<NodeId>, Rules)>,
-    places: Vec<Point>,
-) -> Extract {
-    let mut points = Vec::new();
-    let index_of: Vec<Option<u32>> = found
-        .iter()
-        .map(|point| {
-            let index = u32::try_from(points.len()).ok()?;
-            points.push((*point)?);
-            Some(index)
-        })
-        .collect();
-    let ways = roads
-        .into_iter()
-        .map(|(nodes, rules)| Way {
-            nodes: nodes
-                .iter()
-                .map(|id| index_of[ids.binary_search(id).ok()?])
-                .collect(),
-            rules,
-        })
-        .collect();
-    Extract {
-        points,
-        ways,
-        places,
+/// A drivable way as the file has it.
+struct Road {
+    id: WayId,
+    nodes: Vec<NodeId>,
+    rules: Rules,
+}
+
+/// A restriction by the indices of its members. Nothing when it does not concern the roads that we drive: when a way of
+/// it is none of them, or when it is not whole.
+fn resolve(
+    only: bool,
+    relation: &Relation,
+    way_of: &BTreeMap<WayId, u32>,
+    nodes: &Nodes,
+) -> Option<Restriction> {
+    let ways = |role: &str| -> Vec<Option<u32>> {
+        let members = relation.refs.iter().filter(|member| member.role == role);
+        members
+            .filter_map(|member| member.member.way())
+            .map(|id| way_of.get(&id).copied())
+            .collect()
+    };
+    let drivable = |role| -> Vec<u32> { ways(role).into_iter().flatten().collect() };
+    let (from, to) = (drivable("from"), drivable("to"));
+    let node = relation.refs.iter().find_map(|member| match member.member {
+        OsmId::Node(id) if member.role == "via" => Some(id),
+        _ => None,
+    });
+    let via = match node {
+        Some(id) => Via::Node(nodes.index(id)?),
+        None => Via::Ways(ways("via").into_iter().collect::<Option<Vec<u32>>>()?),
+    };
+    let whole = !from.is_empty() && !to.is_empty() && via != Via::Ways(Vec::new());
+    whole.then_some(Restriction {
+        only,
+        from,
+        via,
+        to,
+    })
+}
+
+/// The nodes that the file has, by their id.
+struct Nodes {
+    ids: Vec<NodeId>,
+    index_of: Vec<Option<u32>>,
+    points: Vec<Point>,
+    barred: BTreeSet<NodeId>,
+}
+
+impl Nodes {
+    /// `ids` in order, and where each of them is.
+    fn new(ids: Vec<NodeId>, found: &[Option<Point>], barred: BTreeSet<NodeId>) -> Self {
+        let mut points = Vec::new();
+        let index_of = found
+            .iter()
+            .map(|point| {
+                let index = u32::try_from(points.len()).ok()?;
+                points.push((*point)?);
+                Some(index)
+            })
+            .collect();
+        Self {
+            ids,
+            index_of,
+            points,
+            barred,
+        }
+    }
+
+    fn index(&self, id: NodeId) -> Option<u32> {
+        self.index_of[self.ids.binary_search(&id).ok()?]
+    }
+
+    /// Replaces node ids by indices.
+    fn gather(
+        mut self,
+        roads: Vec<Road>,
+        places: Vec<Point>,
+        restrictions: Vec<Restriction>,
+    ) -> Extract {
+        let ways = roads
+            .into_iter()
+            .map(|road| {
+                let mut nodes = Vec::with_capacity(road.nodes.len());
+                for (at, id) in road.nodes.iter().enumerate() {
+                    let index = self.index(*id);
+                    if !self.barred.contains(id) {
+                        nodes.push(index);
+                        continue;
+                    }
+                    if at > 0 {
+                        nodes.push(self.copy(index));
+                    }
+                    nodes.push(None);
+                    if at + 1 < road.nodes.len() {
+                        nodes.push(self.copy(index));
+                    }
+                }
+                Way {
+                    nodes,
+                    rules: road.rules,
+                }
+            })
+            .collect();
+        Extract {
+            points: self.points,
+            ways,
+            places,
+            restrictions,
+        }
+    }
+
+    /// One more node at the same place.
+    fn copy(&mut self, index: Option<u32>) -> Option<u32> {
+        let copy = u32::try_from(self.points.len()).ok()?;
+        self.points.push(self.points[index? as usize]);
+        Some(copy)
     }
 }
 

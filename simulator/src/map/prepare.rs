@@ -1,48 +1,55 @@
 //! From ways to the road graph: cut at junctions, keep what is connected, find the trip ends, lay it all out.
 
-use std::cmp::Reverse;
-
 use fleet::{Kind, LatLng};
-use petgraph::Directed;
-use petgraph::algo::kosaraju_scc;
-use petgraph::graph::{Graph, NodeIndex};
 
+use super::connected::{self, Connected};
 use super::pbf::{Extract, Way};
-use super::profile::Rules;
 use super::roads::{Component, Prepared, Road, Shape};
 use super::{Point, snap};
-
-/// A part of the network counts when it has this share of the longest part's length. Smaller ones are specks (a car
-/// park, a road cut off at the edge of an extract) in which a vehicle would only go round in circles. A guess: of Italy
-/// it leaves the mainland, Sicily and Sardinia.
-const COMPONENT_SHARE_MIN: f64 = 0.01;
 
 /// A stretch of a way between two junctions, on its way into the graph.
 #[derive(Debug)]
 pub(super) struct Piece {
-    from: u32,
-    to: u32,
+    pub(super) way: u32,
+    pub(super) from: u32,
+    pub(super) to: u32,
     pub(super) points: Vec<Point>,
     pub(super) length_m: f64,
-    pub(super) rules: Rules,
+    /// m/s from `from` to `to`, where one may drive so.
+    pub(super) forward_mps: Option<f64>,
+    /// m/s from `to` to `from`.
+    pub(super) backward_mps: Option<f64>,
+    pub(super) can_stop: bool,
     pub(super) component: usize,
+}
+
+impl Piece {
+    /// The speed along it on an even side, against it on an odd one.
+    pub(super) fn speed_mps(&self, side: u32) -> Option<f64> {
+        if side.is_multiple_of(2) {
+            self.forward_mps
+        } else {
+            self.backward_mps
+        }
+    }
 }
 
 /// Makes the road graph of an extract; nothing when one can't drive anywhere on it.
 pub fn prepare(extract: &Extract, kind: Kind) -> Option<Prepared> {
     let mut pieces = split(extract);
-    let lengths_m = keep_connected(&mut pieces, extract.points.len());
-    let ends = snap::trip_ends(&pieces, &extract.places, lengths_m.len(), kind);
+    let connected = connected::keep(&mut pieces, extract.points.len(), &extract.restrictions);
+    let parts = connected.lengths_m.len();
+    let ends = snap::trip_ends(&pieces, &extract.places, parts, kind);
     let components: Vec<Component> = ends
         .into_iter()
-        .zip(lengths_m)
+        .zip(&connected.lengths_m)
         .map(|(ends, length_m)| Component {
-            length_m,
+            length_m: *length_m,
             places: ends.places,
             named: ends.named,
         })
         .collect();
-    (!components.is_empty()).then(|| assemble(&pieces, components))
+    (!components.is_empty()).then(|| assemble(&pieces, components, &connected))
 }
 
 /// Cuts the ways at junctions, and where the extract lacks a node.
@@ -53,7 +60,8 @@ fn split(extract: &Extract) -> Vec<Piece> {
         *count = count.saturating_add(1);
     }
     let mut pieces = Vec::new();
-    for Way { nodes, rules } in &extract.ways {
+    for (Way { nodes, rules }, way) in extract.ways.iter().zip(0..) {
+        let first = pieces.len();
         for run in nodes.split(Option::is_none) {
             let mut run: Vec<u32> = run.iter().flatten().copied().collect();
             run.dedup();
@@ -69,73 +77,41 @@ fn split(extract: &Extract) -> Vec<Piece> {
                     .map(|node| extract.points[*node as usize])
                     .collect();
                 pieces.push(Piece {
+                    way,
                     from: run[start],
                     to: run[end],
                     // Two nodes at one position still join two roads; no length would make a speed of it infinite.
                     length_m: length_m(&points).max(0.01),
                     points,
-                    rules: *rules,
+                    forward_mps: rules.forward_mps,
+                    backward_mps: rules.backward_mps,
+                    can_stop: rules.can_stop,
                     component: 0,
                 });
                 start = end;
             }
         }
+        if let Some(duration_s) = rules.duration_s {
+            take_time(&mut pieces[first..], duration_s);
+        }
     }
     pieces
 }
 
-/// Keeps the pieces that lie in a strongly connected part of some size, and numbers the parts by length, longest first.
-/// Returns their lengths.
-fn keep_connected(pieces: &mut Vec<Piece>, nodes: usize) -> Vec<f64> {
-    let mut graph: Graph<(), (), Directed, u32> = Graph::with_capacity(nodes, pieces.len() * 2);
-    for _ in 0..nodes {
-        graph.add_node(());
+/// Makes a way of which the map says how long it takes take so long.
+fn take_time(way: &mut [Piece], duration_s: f64) {
+    /// No ferry is faster and none slower, whatever a typing error says. A guess, in m/s.
+    const FERRY_MPS: std::ops::RangeInclusive<f64> = 0.3..=20.0;
+    let all_m: f64 = way.iter().map(|piece| piece.length_m).sum();
+    let mps = (all_m / duration_s).clamp(*FERRY_MPS.start(), *FERRY_MPS.end());
+    for piece in way {
+        piece.forward_mps = piece.forward_mps.map(|_| mps);
+        piece.backward_mps = piece.backward_mps.map(|_| mps);
     }
-    for piece in &*pieces {
-        let (from, to) = (
-            NodeIndex::new(piece.from as usize),
-            NodeIndex::new(piece.to as usize),
-        );
-        if piece.rules.forward_mps.is_some() {
-            graph.add_edge(from, to, ());
-        }
-        if piece.rules.backward_mps.is_some() {
-            graph.add_edge(to, from, ());
-        }
-    }
-    let mut part_of = vec![0_usize; nodes];
-    let parts = kosaraju_scc(&graph);
-    for (part, members) in parts.iter().enumerate() {
-        for node in members {
-            part_of[node.index()] = part;
-        }
-    }
-    let mut lengths_m = vec![0.0; parts.len()];
-    pieces.retain(|piece| part_of[piece.from as usize] == part_of[piece.to as usize]);
-    for piece in &*pieces {
-        lengths_m[part_of[piece.from as usize]] += piece.length_m;
-    }
-    let longest_m = lengths_m.iter().copied().fold(0.0, f64::max);
-    let mut kept: Vec<usize> = (0..parts.len())
-        .filter(|part| lengths_m[*part] > 0.0)
-        .filter(|part| lengths_m[*part] >= longest_m * COMPONENT_SHARE_MIN)
-        .collect();
-    // Millimetres, so that the order is total.
-    kept.sort_by_key(|part| (Reverse((lengths_m[*part] * 1_000.0) as u64), *part));
-    let mut rank = vec![None; parts.len()];
-    for (order, part) in kept.iter().enumerate() {
-        rank[*part] = Some(order);
-    }
-    pieces.retain_mut(|piece| {
-        let rank = rank[part_of[piece.from as usize]];
-        piece.component = rank.unwrap_or_default();
-        rank.is_some()
-    });
-    kept.iter().map(|part| lengths_m[*part]).collect()
 }
 
 /// Lays the pieces into plain arrays; the shape of a piece has the piece's index.
-fn assemble(pieces: &[Piece], components: Vec<Component>) -> Prepared {
+fn assemble(pieces: &[Piece], components: Vec<Component>, connected: &Connected) -> Prepared {
     let nodes = pieces.iter().map(|p| p.from.max(p.to) as usize + 1).max();
     let mut junction_of: Vec<Option<u32>> = vec![None; nodes.unwrap_or_default()];
     let mut prepared = Prepared {
@@ -143,6 +119,9 @@ fn assemble(pieces: &[Piece], components: Vec<Component>) -> Prepared {
         shapes: Vec::new(),
         junctions: Vec::new(),
         roads: Vec::new(),
+        state_roads: connected.road_of.clone(),
+        turn_counts: connected.turns.iter().map(|turns| len(turns)).collect(),
+        turns: connected.turns.concat(),
         components,
     };
     for piece in pieces {
@@ -162,8 +141,8 @@ fn assemble(pieces: &[Piece], components: Vec<Component>) -> Prepared {
             reversed,
             speed_mps,
         };
-        let forward = piece.rules.forward_mps.map(|v| road(from, to, false, v));
-        let backward = piece.rules.backward_mps.map(|v| road(to, from, true, v));
+        let forward = piece.forward_mps.map(|v| road(from, to, false, v));
+        let backward = piece.backward_mps.map(|v| road(to, from, true, v));
         prepared.roads.extend(forward.into_iter().chain(backward));
         prepared.shapes.push(Shape {
             first: len(&prepared.points),
@@ -191,16 +170,19 @@ pub(super) fn length_m(points: &[Point]) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::map::profile::Rules;
     use crate::map::{Location, RoadMap};
 
     const TWO_WAY: Rules = Rules {
         forward_mps: Some(10.0),
         backward_mps: Some(10.0),
+        duration_s: None,
         can_stop: true,
     };
     const ONE_WAY: Rules = Rules {
         forward_mps: Some(10.0),
         backward_mps: None,
+        duration_s: None,
         can_stop: true,
     };
 
@@ -257,6 +239,7 @@ pub(crate) mod tests {
             points,
             ways: rows.chain(columns).collect(),
             places,
+            restrictions: vec![],
         }
     }
 
@@ -328,13 +311,14 @@ pub(crate) mod tests {
             points: vec![at(0.0, 0.0), at(100.0, 0.0)],
             ways: vec![way([0, 1], ONE_WAY)],
             places: vec![],
+            restrictions: vec![],
         };
         assert!(prepare(&one_way, Kind::Taxi).is_none());
     }
 
     #[test]
     fn a_place_is_seen_from_both_directions() {
-        let map = RoadMap::new(grid(2, 100.0));
+        let map = RoadMap::new(grid(3, 100.0));
         let place = map.components[0].places[0];
         let seen: Vec<Location> = map.locations(place).collect();
         assert_eq!(seen.len(), 2);

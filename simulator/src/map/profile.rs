@@ -1,7 +1,11 @@
 //! Which ways a kind of vehicle may drive, in which direction, and how fast. Tags as in the OpenStreetMap wiki
-//! (`Key:highway`, `Key:access`, `Key:oneway`, `Key:maxspeed`).
+//! (`Key:highway`, `Key:access`, `Key:oneway`, `Key:maxspeed`, `Key:barrier`, `Tag:route=ferry`). Conditions that
+//! change by the hour (`*:conditional`) are not read.
 
 use fleet::Kind;
+
+use super::size;
+use super::units::{duration_s, speed_kmh, zone_kmh};
 
 /// What a vehicle may do on a way; a direction that is closed has no speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,6 +14,8 @@ pub struct Rules {
     pub forward_mps: Option<f64>,
     /// m/s against it.
     pub backward_mps: Option<f64>,
+    /// Seconds from one end of the way to the other, where the map says so (a ferry): then this decides the speed.
+    pub duration_s: Option<f64>,
     /// Whether a trip may start and end here: not on motorways and the like.
     pub can_stop: bool,
 }
@@ -34,18 +40,78 @@ impl Tags for &[(&str, &str)] {
 
 /// The rules of a way for `kind`, or nothing when it may not drive there at all.
 pub fn rules(kind: Kind, tags: &impl Tags) -> Option<Rules> {
+    if tags.value("route") == Some("ferry") {
+        return ferry(kind, tags);
+    }
     let highway = tags.value("highway")?;
     let class_kmh = class_kmh(kind, highway)?;
-    if tags.value("area") == Some("yes") || !may_enter(kind, tags) {
+    if tags.value("area") == Some("yes") || !size::fits(kind, tags) {
         return None;
     }
-    let (forward, backward) = directions(highway, tags)?;
-    let speed_mps = |direction| speed_kmh(kind, class_kmh, tags, direction) / 3.6;
-    Some(Rules {
-        forward_mps: forward.then(|| speed_mps("forward")),
-        backward_mps: backward.then(|| speed_mps("backward")),
+    let (forward, backward) = directions(kind, highway, tags)?;
+    let speed_mps = |open: bool, direction: &str| {
+        let open = open && access(kind, tags, direction) != Some(false);
+        open.then(|| way_kmh(kind, class_kmh, tags, direction) / 3.6)
+    };
+    let rules = Rules {
+        forward_mps: speed_mps(forward, "forward"),
+        backward_mps: speed_mps(backward, "backward"),
+        duration_s: None,
         can_stop: !highway.starts_with("motorway") && !highway.starts_with("trunk"),
-    })
+    };
+    (rules.forward_mps.is_some() || rules.backward_mps.is_some()).then_some(rules)
+}
+
+/// A ferry carries a vehicle where its tags say so: many carry people alone and have no tag that says that.
+fn ferry(kind: Kind, tags: &impl Tags) -> Option<Rules> {
+    /// Where the ferry has no `duration`. A guess: a small ferry, with its stops.
+    const FERRY_KMH: f64 = 12.0;
+    let (forward, backward) = directions(kind, "ferry", tags)?;
+    let takes = size::fits(kind, tags);
+    let speed_mps = |open: bool, direction: &str| {
+        let open = open && takes && access(kind, tags, direction) == Some(true);
+        open.then_some(FERRY_KMH / 3.6)
+    };
+    let rules = Rules {
+        forward_mps: speed_mps(forward, "forward"),
+        backward_mps: speed_mps(backward, "backward"),
+        duration_s: tags.value("duration").and_then(duration_s),
+        can_stop: false,
+    };
+    (rules.forward_mps.is_some() || rules.backward_mps.is_some()).then_some(rules)
+}
+
+/// Whether a node with these tags stops `kind`: its access tags decide, else what stands there.
+pub fn is_barred(kind: Kind, tags: &impl Tags) -> bool {
+    let Some(barrier) = tags.value("barrier") else {
+        return false;
+    };
+    let blocks = match barrier {
+        // A rising one opens for those who may pass, as a gate does.
+        "bollard" => tags.value("bollard") != Some("rising"),
+        "block"
+        | "bus_trap"
+        | "chain"
+        | "cycle_barrier"
+        | "debris"
+        | "fence"
+        | "guard_rail"
+        | "hedge"
+        | "jersey_barrier"
+        | "kissing_gate"
+        | "log"
+        | "motorcycle_barrier"
+        | "planter"
+        | "rope"
+        | "stile"
+        | "sump_buster"
+        | "turnstile"
+        | "full-height_turnstile"
+        | "wall" => true,
+        _ => false,
+    };
+    let open = access(kind, tags, "forward").unwrap_or(!blocks);
+    !open || !size::fits(kind, tags)
 }
 
 /// The speed where no sign says otherwise. Service roads (drives, car parks, alleys) are not for through traffic and
@@ -79,13 +145,28 @@ fn vehicle_kmh(kind: Kind) -> f64 {
     }
 }
 
-fn speed_kmh(kind: Kind, class_kmh: f64, tags: &impl Tags, direction: &str) -> f64 {
+/// Where a zone is signed and no figure.
+const ZONE_KEYS: [&str; 4] = [
+    "zone:maxspeed",
+    "maxspeed:type",
+    "source:maxspeed",
+    "zone:traffic",
+];
+
+fn way_kmh(kind: Kind, class_kmh: f64, tags: &impl Tags, direction: &str) -> f64 {
     let signed = |key: &str| {
         tags.value(&format!("{key}:{direction}"))
             .or_else(|| tags.value(key))
-            .and_then(parse_speed_kmh)
+            .and_then(speed_kmh)
     };
-    let limit = signed("maxspeed").unwrap_or(class_kmh);
+    let zone = || {
+        let mut values = ZONE_KEYS.iter().filter_map(|key| tags.value(key));
+        // A road's class knows better than a zone how fast one gets on there, and a zone how fast one may.
+        values
+            .find_map(zone_kmh)
+            .map(|kmh| kmh.min(class_kmh.max(50.0)))
+    };
+    let limit = signed("maxspeed").or_else(zone).unwrap_or(class_kmh);
     let limit = match kind {
         Kind::Taxi => limit,
         Kind::Truck => {
@@ -96,45 +177,38 @@ fn speed_kmh(kind: Kind, class_kmh: f64, tags: &impl Tags, direction: &str) -> f
     limit.clamp(5.0, vehicle_kmh(kind))
 }
 
-/// `50`, `50 km/h`, `30 mph`, `walk`; other texts (`none`, `signals`, `IT:urban`) leave the class's speed.
-fn parse_speed_kmh(text: &str) -> Option<f64> {
-    let text = text.trim();
-    if text == "walk" {
-        return Some(7.0);
+/// What a vehicle is called in keys of access, the most specific name first.
+pub(super) fn names(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Taxi => &["taxi", "psv", "motorcar", "motor_vehicle", "vehicle"],
+        Kind::Truck => &["hgv", "motor_vehicle", "vehicle"],
     }
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let number: f64 = number.parse().ok()?;
-    let kmh = match unit.trim() {
-        "" | "km/h" | "kmh" | "kph" => number,
-        "mph" => number * 1.609_344,
-        "knots" => number * 1.852,
-        _ => return None,
-    };
-    (kmh > 0.0).then_some(kmh)
 }
 
-/// The most specific access tag decides.
-fn may_enter(kind: Kind, tags: &impl Tags) -> bool {
-    let keys: &[&str] = match kind {
-        Kind::Taxi => &["taxi", "motorcar", "motor_vehicle", "vehicle", "access"],
-        Kind::Truck => &["hgv", "motor_vehicle", "vehicle", "access"],
-    };
+/// Whether one may enter in this direction; nothing where no tag says so. The most specific tag decides.
+fn access(kind: Kind, tags: &impl Tags, direction: &str) -> Option<bool> {
     let through_traffic_only = kind == Kind::Truck;
-    match keys.iter().find_map(|key| tags.value(key)) {
-        Some("no" | "private" | "agricultural" | "forestry" | "agricultural;forestry") => false,
-        Some("emergency" | "military" | "bus" | "psv" | "permit" | "customers") => false,
-        Some("delivery" | "destination") => !through_traffic_only,
+    let value = names(kind).iter().chain(&["access"]).find_map(|key| {
+        tags.value(&format!("{key}:{direction}"))
+            .or_else(|| tags.value(key))
+    })?;
+    Some(match value {
+        "no" | "private" | "agricultural" | "forestry" | "agricultural;forestry" => false,
+        "emergency" | "military" | "bus" | "psv" | "permit" | "customers" => false,
+        "delivery" | "destination" => !through_traffic_only,
         _ => true,
-    }
+    })
 }
 
 /// Whether one may drive along the order of the nodes, and against it. Nothing for lanes that change direction by the
 /// hour: they are closed to us.
-fn directions(highway: &str, tags: &impl Tags) -> Option<(bool, bool)> {
+fn directions(kind: Kind, highway: &str, tags: &impl Tags) -> Option<(bool, bool)> {
     let implied =
         highway == "motorway" || matches!(tags.value("junction"), Some("roundabout" | "circular"));
-    match tags.value("oneway") {
+    let ours = names(kind)
+        .iter()
+        .find_map(|name| tags.value(&format!("oneway:{name}")));
+    match ours.or_else(|| tags.value("oneway")) {
         Some("yes" | "true" | "1") => Some((true, false)),
         Some("-1" | "reverse") => Some((false, true)),
         Some("no" | "false" | "0") => Some((true, true)),
@@ -188,6 +262,28 @@ mod tests {
                 &[("highway", "residential"), ("access", "destination")],
                 both(30),
             ),
+            (
+                &[
+                    ("highway", "primary"),
+                    ("motor_vehicle", "no"),
+                    ("psv", "yes"),
+                ],
+                both(50),
+            ),
+            (
+                &[
+                    ("highway", "primary"),
+                    ("oneway", "yes"),
+                    ("oneway:taxi", "no"),
+                ],
+                both(50),
+            ),
+            (
+                &[("highway", "primary"), ("motor_vehicle:backward", "no")],
+                Some((Some(50), None)),
+            ),
+            (&[("highway", "living_street")], both(10)),
+            (&[("highway", "primary"), ("maxheight", "1.5")], None),
         ] {
             assert_eq!(kmh(Kind::Taxi, tags), expected, "{tags:?}");
         }
@@ -200,8 +296,9 @@ mod tests {
             ("25 mph", 40),
             ("25mph", 40),
             ("walk", 7),
-            ("none", 50),
+            ("none", 110),
             ("IT:urban", 50),
+            ("signals", 50),
             ("0", 50),
             ("1000", 110),
         ] {
@@ -225,6 +322,64 @@ mod tests {
         assert_eq!(kmh(Kind::Truck, &signed), Some((Some(90), None)));
         for closed in [("hgv", "no"), ("hgv", "destination")] {
             assert_eq!(kmh(Kind::Truck, &[("highway", "primary"), closed]), None);
+        }
+    }
+
+    #[test]
+    fn a_zone_has_its_speed_where_no_sign_has() {
+        for (tags, expected) in [
+            (("source:maxspeed", "DE:zone:30"), 30),
+            (("zone:maxspeed", "20"), 50),
+            (("zone:maxspeed", "IT:20"), 20),
+            (("maxspeed:type", "DE:rural"), 50),
+            (("maxspeed:type", "sign"), 50),
+        ] {
+            let speed = Some(expected);
+            let tags = [("highway", "primary"), tags];
+            assert_eq!(kmh(Kind::Taxi, &tags), Some((speed, speed)), "{tags:?}");
+        }
+    }
+
+    #[test]
+    fn a_ferry_takes_whom_it_says_it_takes() {
+        let ferry = |kind, key, value| {
+            let tags = [("route", "ferry"), ("duration", "00:20"), (key, value)];
+            rules(kind, &&tags[..]).map(|r| r.duration_s)
+        };
+        let yes = Some(Some(1_200.0));
+        assert_eq!(ferry(Kind::Taxi, "motor_vehicle", "yes"), yes);
+        assert_eq!(ferry(Kind::Truck, "motor_vehicle", "yes"), yes);
+        assert_eq!(ferry(Kind::Taxi, "motorcar", "yes"), yes);
+        assert_eq!(ferry(Kind::Truck, "motorcar", "yes"), None);
+        assert_eq!(ferry(Kind::Truck, "hgv", "designated"), yes);
+        assert_eq!(ferry(Kind::Taxi, "foot", "yes"), None);
+        assert_eq!(ferry(Kind::Taxi, "motor_vehicle", "no"), None);
+    }
+
+    #[test]
+    fn barriers_stop_whom_they_do_not_let_pass() {
+        for (tags, taxi, truck) in [
+            (&[("barrier", "bollard")][..], true, true),
+            (
+                &[("barrier", "bollard"), ("bollard", "rising")],
+                false,
+                false,
+            ),
+            (&[("barrier", "bollard"), ("psv", "yes")], false, true),
+            (&[("barrier", "gate")], false, false),
+            (&[("barrier", "gate"), ("access", "private")], true, true),
+            (&[("barrier", "lift_gate"), ("hgv", "no")], false, true),
+            (&[("barrier", "toll_booth")], false, false),
+            (&[("barrier", "block")], true, true),
+            (
+                &[("barrier", "height_restrictor"), ("maxheight", "2.5")],
+                false,
+                true,
+            ),
+            (&[("highway", "crossing")], false, false),
+        ] {
+            assert_eq!(is_barred(Kind::Taxi, &tags), taxi, "{tags:?}");
+            assert_eq!(is_barred(Kind::Truck, &tags), truck, "{tags:?}");
         }
     }
 

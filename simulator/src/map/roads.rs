@@ -1,10 +1,13 @@
 //! The road graph: junctions are its nodes, the directed roads between them its edges.
 //!
-//! The geometry between two junctions is a [`Shape`], shared by the two directions of a road, so a route is searched on
-//! junctions alone.
+//! The geometry between two junctions is a [`Shape`], shared by the two directions of a road. A route is searched on a
+//! second graph, of states and turns: see [`Prepared::state_roads`].
+
+use std::collections::BTreeMap;
 
 use fleet::LatLng;
 use petgraph::Directed;
+use petgraph::csr::Csr;
 use petgraph::graph::{EdgeIndex, Graph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,13 @@ pub struct Prepared {
     pub junctions: Vec<Point>,
     /// The directed roads.
     pub roads: Vec<Road>,
+    /// By state: the road it is on. State `i` is to have set off on road `i`; those beyond are to be on a road and to have
+    /// come by others that a turn restriction names.
+    pub state_roads: Vec<u32>,
+    /// By state: how many turns lead out of it.
+    pub turn_counts: Vec<u32>,
+    /// The states that these turns lead to, one state's after another's.
+    pub turns: Vec<u32>,
     /// The strongly connected parts, longest first: from everywhere in one a vehicle gets everywhere else in it.
     pub components: Vec<Component>,
 }
@@ -88,12 +98,17 @@ pub struct Location {
 pub struct RoadMap {
     /// Junctions and directed roads.
     pub graph: Graph<LatLng, Road, Directed, u32>,
+    /// States and turns: which road may be driven after which.
+    pub turns: Csr<(), (), Directed, u32>,
     /// The parts of it, longest first.
     pub components: Vec<Component>,
     /// The highest speed of any road, m/s: what A* may hope for.
     pub speed_max_mps: f64,
     shapes: Vec<Shape>,
     points: Vec<Point>,
+    state_roads: Vec<u32>,
+    /// By road: its states beyond the one of setting off.
+    states_beyond: BTreeMap<u32, Vec<u32>>,
     /// By shape: the road along it, and the road against it.
     roads_of_shape: Vec<[Option<RoadId>; 2]>,
 }
@@ -117,14 +132,33 @@ impl RoadMap {
             );
             roads_of_shape[shape][side] = Some(id);
         }
+        let mut states_beyond: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (state, road) in (0..).zip(&prepared.state_roads).skip(graph.edge_count()) {
+            states_beyond.entry(*road).or_default().push(state);
+        }
         Self {
+            turns: turns(&prepared.turn_counts, &prepared.turns),
             graph,
+            state_roads: prepared.state_roads,
+            states_beyond,
             components: prepared.components,
             speed_max_mps,
             shapes: prepared.shapes,
             points: prepared.points,
             roads_of_shape,
         }
+    }
+
+    /// The road of a state.
+    pub fn road(&self, state: u32) -> RoadId {
+        RoadId::new(self.state_roads[state as usize] as usize)
+    }
+
+    /// All states of a road; the first is that of who sets off there.
+    pub fn states(&self, road: RoadId) -> impl Iterator<Item = u32> + '_ {
+        let index = road.index() as u32;
+        let beyond = self.states_beyond.get(&index).into_iter().flatten();
+        std::iter::once(index).chain(beyond.copied())
     }
 
     /// Metres from one end of a road to the other.
@@ -168,6 +202,16 @@ impl RoadMap {
     }
 }
 
+fn turns(counts: &[u32], to: &[u32]) -> Csr<(), (), Directed, u32> {
+    let from = (0..)
+        .zip(counts)
+        .flat_map(|(from, count)| std::iter::repeat_n(from, *count as usize));
+    let mut turns: Vec<(u32, u32)> = from.zip(to.iter().copied()).collect();
+    turns.sort_unstable();
+    turns.dedup();
+    Csr::from_sorted_edges(&turns).expect("they are sorted, each is there once")
+}
+
 impl Shape {
     fn points<'a>(&self, points: &'a [Point]) -> &'a [Point] {
         &points[self.first as usize..(self.first + self.count) as usize]
@@ -209,6 +253,27 @@ impl Prepared {
             let end = u64::from(shape.first) + u64::from(shape.count);
             shape.count >= 2 && end <= points as u64 && positive(shape.length_m)
         });
+        let mut to = self.turns.iter();
+        let turn_fits = |state: u32, next: u32| {
+            let road = |state: u32| {
+                let road = *self.state_roads.get(state as usize)?;
+                self.roads.get(road as usize)
+            };
+            let (road, next) = (road(state), road(next));
+            road.is_some_and(|road| next.is_some_and(|next| road.to == next.from))
+        };
+        let turns_fit = self.state_roads.len() >= self.roads.len()
+            && self.state_roads.len() == self.turn_counts.len()
+            && (0..)
+                .zip(&self.state_roads[..self.roads.len()])
+                .all(|(state, road): (u32, _)| state == *road)
+            && (0..).zip(&self.turn_counts).all(|(state, count)| {
+                let mut next = to.by_ref().take(*count as usize);
+                *count > 0
+                    && next.len() == *count as usize
+                    && next.all(|next| turn_fits(state, *next))
+            })
+            && to.next().is_none();
         let place_fits = |place: &Place| {
             let shape = place.shape as usize;
             shape < shapes
@@ -216,6 +281,7 @@ impl Prepared {
                 && (0.0..=self.shapes[shape].length_m).contains(&place.along_m)
         };
         roads_fit
+            && turns_fit
             && shapes_fit
             && self.points.iter().chain(&self.junctions).all(in_world)
             && !self.components.is_empty()

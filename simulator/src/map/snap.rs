@@ -78,13 +78,9 @@ fn fill(pieces: &[Piece], component: usize, ends: &mut TripEnds) {
     let mut longest: BTreeMap<(i32, i32), usize> = BTreeMap::new();
     let ours = |piece: &Piece| piece.component == component;
     // Where there are motorways only, they have to do.
-    let stops = pieces
-        .iter()
-        .filter(|p| ours(p) && p.rules.can_stop)
-        .count()
-        >= 2;
+    let stops = pieces.iter().filter(|p| ours(p) && p.can_stop).count() >= 2;
     for (index, piece) in pieces.iter().enumerate() {
-        if !ours(piece) || (stops && !piece.rules.can_stop) || served.contains(&cell_of(piece)) {
+        if !ours(piece) || (stops && !piece.can_stop) || served.contains(&cell_of(piece)) {
             continue;
         }
         let best = longest.entry(cell_of(piece)).or_insert(index);
@@ -160,7 +156,7 @@ impl<'a> Roads<'a> {
             })
             .filter(|(distance_m, ..)| *distance_m <= SNAP_MAX_M)
             .min_by(|(a_m, _, a), (b_m, _, b)| {
-                let no_stop = |id: &(u32, u32)| !self.pieces[id.0 as usize].rules.can_stop;
+                let no_stop = |id: &(u32, u32)| !self.pieces[id.0 as usize].can_stop;
                 (no_stop(a).cmp(&no_stop(b)))
                     .then(a_m.total_cmp(b_m))
                     .then(a.cmp(b))
@@ -211,6 +207,7 @@ mod tests {
             rules: Rules {
                 forward_mps: Some(10.0),
                 backward_mps: Some(10.0),
+                duration_s: None,
                 can_stop,
             },
         }
@@ -222,6 +219,7 @@ mod tests {
             points: vec![at(0.0, 0.0), at(0.0, 1_000.0), at(60.0, 1_000.0)],
             ways: vec![road([0, 1], true), road([0, 2], false)],
             places,
+            restrictions: vec![],
         };
         prepare(&extract, kind).unwrap()
     }
