@@ -125,13 +125,17 @@ fn open(tags: &Tags, kind: Kind) -> (bool, bool) {
         ],
         Kind::Truck => &["hgv", "motor_vehicle", "vehicle", "access"],
     };
-    let closed = keys
-        .iter()
-        .find(|key| tags.contains_key(**key))
-        .is_some_and(|key| is(key, &["no", "private"]));
-    if !drivable || closed {
+    // `taxi:forward=yes` opens a private street to taxis in one direction.
+    let closed = |direction: &str| {
+        keys.iter()
+            .flat_map(|key| [format!("{key}:{direction}"), (*key).to_owned()])
+            .find(|key| tags.contains_key(key.as_str()))
+            .is_some_and(|key| is(&key, &["no", "private"]))
+    };
+    if !drivable {
         return (false, false);
     }
+    let (along, against) = (!closed("forward"), !closed("backward"));
     // A one-way street may be open against its direction to taxis, as contraflow bus lanes are.
     let ours = keys.iter().map(|key| format!("oneway:{key}"));
     let oneway = ours
@@ -139,11 +143,11 @@ fn open(tags: &Tags, kind: Kind) -> (bool, bool) {
         .find(|key| tags.contains_key(key.as_str()))
         .unwrap_or_default();
     if is(&oneway, &["-1", "reverse"]) {
-        return (false, true);
+        return (false, against);
     }
     let implied = is("highway", &["motorway"]) || is("junction", &["roundabout", "circular"]);
     let both = !is(&oneway, &["yes", "true", "1"]) && (!implied || is(&oneway, &["no"]));
-    (true, both)
+    (along, both && against)
 }
 
 /// Where some vehicles are over some time.

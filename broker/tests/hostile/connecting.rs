@@ -102,10 +102,15 @@ async fn a_flood_of_connections_of_one_client_leaves_one() {
         clients.push(client.await.unwrap());
     }
     until(bed.admin(), connections, |count| count <= before + 1.0).await;
-    // The name is not lost, whoever has it.
-    let mut last = Client::open(addr, Version::V5).await;
-    let answer = last.connect(persistent(Version::V5, "same")).await;
-    assert_eq!(answer.reason, ReasonCode::SUCCESS);
+    // The name is not lost, whoever has it. A machine that is too busy to let it go in time says so, and is asked again.
+    let mut last = loop {
+        let mut last = Client::open(addr, Version::V5).await;
+        let answer = last.connect(persistent(Version::V5, "same")).await;
+        if answer.reason == ReasonCode::SUCCESS {
+            break last;
+        }
+        assert_eq!(answer.reason, ReasonCode::SERVER_UNAVAILABLE);
+    };
     last.nothing_more().await;
     until(bed.admin(), connections, |count| count == before + 1.0).await;
     bed.goes_on().await;
