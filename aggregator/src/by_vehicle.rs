@@ -156,7 +156,7 @@ impl Tasks for ByVehicle {
         let (state, progress) = self.restore(partition, committed)?;
         let next = progress.map(|progress| progress.offset).or(committed);
         let next = next.unwrap_or(0);
-        tracing::info!(
+        tracing::debug!(
             partition,
             offset = next,
             vehicles = state.counted(),
