@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fleet::totals::Json;
 use fleet::{CompanyTotal, Frame};
-use kafka::exactly_once::{Batch, NewRecord, Tasks};
-use kafka::{Ends, Error, Position, Record, Settings};
-
+use kafka::exactly_once::{Batch, Tasks};
+use kafka::{Ends, Error, NewRecord, Position, Record, Settings};
 use tokio::runtime::Handle;
 
 use crate::run::Shared;
@@ -192,7 +191,7 @@ impl Tasks for ByTotal {
                     kafka_topic: Arc::clone(kafka_topic),
                     partition: None,
                     key: key.into_bytes(),
-                    value: task.value(total),
+                    value: task.value(total).map(Bytes::from),
                     headers: Vec::new(),
                 });
             }

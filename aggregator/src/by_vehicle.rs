@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fleet::totals::Json;
 use fleet::{Alert, Frame};
-use kafka::exactly_once::{Batch, NewRecord, Tasks};
-use kafka::{Cursor, Error, Fetched, Found, Position, Record, Settings};
+use kafka::exactly_once::{Batch, Tasks};
+use kafka::{Cursor, Error, Fetched, Found, NewRecord, Position, Record, Settings};
 
 use crate::alerts::Limits;
 use crate::dead_letter;
@@ -258,12 +258,12 @@ impl Tasks for ByVehicle {
 impl Task {
     fn collect(&self, partition: i32, setup: &Setup, batch: &mut Batch) {
         let before = batch.records.len();
-        let mut put = |topic: &Arc<str>, to: Option<i32>, key: String, value| {
+        let mut put = |topic: &Arc<str>, to: Option<i32>, key: String, value: Option<Vec<u8>>| {
             batch.records.push(NewRecord {
                 kafka_topic: Arc::clone(topic),
                 partition: to,
                 key: key.into_bytes(),
-                value,
+                value: value.map(Into::into),
                 headers: Vec::new(),
             });
         };
@@ -348,7 +348,7 @@ impl Task {
             kafka_topic: Arc::clone(&setup.state_topic),
             partition: Some(partition),
             key: stored::NEXT.into(),
-            value: Some(stored::encode(&progress)),
+            value: Some(stored::encode(&progress).into()),
             headers: Vec::new(),
         });
         batch.offsets.push(Position {

@@ -13,8 +13,7 @@
 
 use std::sync::Arc;
 
-use kafka::Record;
-use kafka::exactly_once::NewRecord;
+use kafka::{NewRecord, Record};
 
 /// So much of a value is kept: enough to see what it is; a record of many megabytes is not copied whole.
 pub(crate) const VALUE_BYTES_MAX: usize = 4096;
@@ -41,8 +40,11 @@ pub(crate) fn letter(kafka_topic: &Arc<str>, record: &Record, reason: &str) -> N
         kafka_topic: Arc::clone(kafka_topic),
         partition: None,
         key: format!("{}/{}", record.kafka_topic, record.partition).into_bytes(),
-        value: Some(first(value, VALUE_BYTES_MAX)),
-        headers,
+        value: Some(first(value, VALUE_BYTES_MAX).into()),
+        headers: headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
     }
 }
 
@@ -81,6 +83,7 @@ mod tests {
                 ("bytes", b"10000000".to_vec()),
                 ("key", huge[..TEXT_BYTES_MAX].to_vec()),
             ]
+            .map(|(name, value)| (name.to_owned(), value))
         );
     }
 }

@@ -55,10 +55,11 @@ impl Server {
 
     /// The value of one metric of the broker, by its name with labels; `None` when it has no such metric.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<Option<f64>> {
-        let monitoring = self.monitoring.context("only the broker has metrics")?;
-        let (_, body) = get(monitoring, "/metrics").await?;
-        let value = body.lines().find_map(|line| line.strip_prefix(name));
-        Ok(value.map(|value| value.trim().parse()).transpose()?)
+        metric(
+            self.monitoring.context("only the broker has metrics")?,
+            name,
+        )
+        .await
     }
 }
 
@@ -157,6 +158,14 @@ pub(crate) async fn get(addr: SocketAddr, path: &str) -> anyhow::Result<(u16, St
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let status = status.with_context(|| format!("{addr} does not speak http"))?;
     Ok((status, body.to_owned()))
+}
+
+/// The value of one metric, by its name with labels; `None` when there is no such metric.
+pub(crate) async fn metric(admin: SocketAddr, name: &str) -> anyhow::Result<Option<f64>> {
+    let (_, body) = get(admin, "/metrics").await?;
+    let values = body.lines().filter_map(|line| line.rsplit_once(' '));
+    let mut found = values.filter(|(of, _)| *of == name);
+    Ok(found.next().map(|(_, value)| value.parse()).transpose()?)
 }
 
 /// Asks every few milliseconds until the answer is yes, or the process has ended.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use kafka::NewRecord;
 use mqtt::packet::{Connect, PacketId};
 use mqtt::session::{Accepted, Resumed, Step, asked_expiry_s};
 use mqtt::{QoS, ReasonCode};
@@ -11,7 +12,6 @@ use mqtt::{QoS, ReasonCode};
 use crate::auth::{Authenticated, Identity};
 use crate::client::{Client, load_in_flight};
 use crate::connection::Connection;
-use crate::ledger::NewRecord;
 use crate::session_record::{SavedWill, SessionRecord};
 use crate::sessions::{Claim, now_ms};
 

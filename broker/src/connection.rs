@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use kafka::NewRecord;
 use mqtt::packet::{Publish, Will};
 use mqtt::session::{Delivery, Output, Session, Token};
 use mqtt::{QoS, ReasonCode};
@@ -16,7 +17,6 @@ use crate::admission::may_publish;
 use crate::authenticating::Authenticating;
 use crate::client::Client;
 use crate::ingress::{Part, Taken};
-use crate::ledger::NewRecord;
 use crate::mailbox::{Contents, Mailbox};
 use crate::node::Node;
 use crate::sessions::Left;

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use kafka::NewRecord;
 use mqtt::ReasonCode;
 use mqtt::packet::Publish;
 use mqtt::session::{Message, Origin};
 
 use crate::client::{Client, End};
 use crate::connection::{Connection, WRITE_TIMEOUT};
-use crate::ledger::NewRecord;
 use crate::mailbox;
 use crate::sessions::Left;
 use crate::share::Share;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kafka::{Error, Full, OnDelivery, Producer, ToSend};
+use kafka::{Error, Full, NewRecord, OnDelivery, Producer, ToSend};
 use mqtt::packet::Publish;
 use mqtt::{ReasonCode, TopicName};
 
-use crate::ledger::NewRecord;
 use crate::mailbox::Appended;
 use crate::metrics::Metrics;
 use crate::record;

@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use kafka::{Error, Failed, Position, Producer, ToSend, Transactions};
+use kafka::{Error, Failed, NewRecord, Position, Producer, Transactions};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
@@ -17,16 +16,6 @@ const GROUP_MAX: usize = 2000;
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 /// How long to wait before a transaction that failed is tried again.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// A record that waits to be stored.
-#[derive(Clone, Debug)]
-pub(crate) struct NewRecord {
-    pub(crate) kafka_topic: Arc<str>,
-    pub(crate) partition: Option<i32>,
-    pub(crate) key: Vec<u8>,
-    pub(crate) value: Option<Bytes>,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-}
 
 /// Called once, when all records of an entry are stored, with where they are, or when none is and none will be.
 pub(crate) type Then = Box<dyn FnOnce(Result<Vec<Position>, Error>) + Send>;
@@ -120,35 +109,6 @@ impl Ledger {
         match &self.0 {
             How::Together(waiting) => waiting.push(records, then).await,
             How::OneByOne(producer) => one_by_one(producer, records, then).await,
-        }
-    }
-}
-
-impl NewRecord {
-    fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
-    }
-
-    /// Lends it to a producer.
-    pub(crate) fn with<T>(&self, send: impl FnOnce(&ToSend<'_>) -> T) -> T {
-        let headers = self.lent_headers();
-        send(&self.lent(&headers))
-    }
-
-    fn lent_headers(&self) -> Vec<(&str, &[u8])> {
-        self.headers
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect()
-    }
-
-    pub(crate) fn lent<'a>(&'a self, headers: &'a [(&'a str, &'a [u8])]) -> ToSend<'a> {
-        ToSend {
-            kafka_topic: &self.kafka_topic,
-            partition: self.partition,
-            key: Some(&self.key),
-            value: self.value.as_deref(),
-            headers,
         }
     }
 }
@@ -263,17 +223,7 @@ fn commit_all(waiting: &Waiting, mut transactions: Transactions, committing: &Co
                     None => return give_up(waiting, group),
                 }
             }
-            let headers: Vec<_> = group
-                .iter()
-                .flat_map(|entry| &entry.records)
-                .map(NewRecord::lent_headers)
-                .collect();
-            let records: Vec<ToSend<'_>> = group
-                .iter()
-                .flat_map(|entry| &entry.records)
-                .zip(&headers)
-                .map(|(record, headers)| record.lent(headers))
-                .collect();
+            let records: Vec<&NewRecord> = group.iter().flat_map(|entry| &entry.records).collect();
             match transactions.commit(&records) {
                 Ok(positions) => {
                     let mut positions = positions.into_iter();

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use kafka::{Error, Lookup, Place, Position, Producer, Record, Tail, partition_of};
+use kafka::{Error, Lookup, NewRecord, Place, Position, Producer, Record, Tail, partition_of};
 use mqtt::ReasonCode;
 use parking_lot::Mutex;
 use service::Shutdown;
 use tokio::sync::{Notify, oneshot};
 
-use crate::ledger::{Ledger, NewRecord};
+use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::ownership::{ClaimRecord, EPOCH, Epoch, Event, Ownership, Run, Standing, Stored};
 use crate::session_record::SessionRecord;

@@ -13,7 +13,7 @@ use crate::kafka_server::Kafka;
 use crate::load::paced;
 use crate::process::{self, Process};
 use crate::report::Row;
-use crate::servers::{free_port, get, until};
+use crate::servers::{free_port, metric, until};
 
 const SCENARIO: &str = "totals";
 /// The reference load: 15,000 vehicles that each send twice a second; the same for the other sizes, so that only they differ.
@@ -190,13 +190,9 @@ impl Aggregator {
     }
 }
 
-async fn number(admin: SocketAddr, metric: &str) -> anyhow::Result<u64> {
-    let (_, body) = get(admin, "/metrics").await?;
-    let name = format!("aggregator_{metric} ");
-    let value = body.lines().find_map(|line| line.strip_prefix(&name));
-    Ok(value
-        .with_context(|| format!("no metric {metric}"))?
-        .parse()?)
+async fn number(admin: SocketAddr, name: &str) -> anyhow::Result<u64> {
+    let value = metric(admin, &format!("aggregator_{name}")).await?;
+    Ok(value.with_context(|| format!("no metric {name}"))? as u64)
 }
 
 /// Vehicles that drive through Manhattan, from south to north and back.

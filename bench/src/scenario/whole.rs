@@ -22,7 +22,7 @@ use crate::client::{Client, Options};
 use crate::kafka_server::{Choice, Kafka};
 use crate::process::{self, Process};
 use crate::report::Row;
-use crate::servers::{free_port, get, until};
+use crate::servers::{free_port, get, metric, until};
 
 const SCENARIO: &str = "whole";
 /// The vehicles join so fast.
@@ -167,12 +167,8 @@ impl Part {
     }
 
     async fn number(&self, name: &str) -> anyhow::Result<f64> {
-        let name = format!("{}_{name} ", self.name);
-        let (_, body) = get(self.admin, "/metrics").await?;
-        let value = body.lines().find_map(|line| line.strip_prefix(&name));
-        Ok(value
-            .with_context(|| format!("{} has no metric {name}", self.name))?
-            .parse()?)
+        let value = metric(self.admin, &format!("{}_{name}", self.name)).await?;
+        value.with_context(|| format!("{} has no metric {name}", self.name))
     }
 
     async fn until_joined(&self, vehicles: u32) -> anyhow::Result<()> {

@@ -25,7 +25,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::quiet::Quiet;
 use crate::transactions::{Failed, Transactions};
-use crate::{Error, Position, Record, Settings, ToSend};
+use crate::{Error, NewRecord, Position, Record, Settings};
 
 /// Kafka ends a transaction of a process that has died after so long; until then nobody can go on with its partitions.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,21 +67,6 @@ pub struct Batch {
     pub records: Vec<NewRecord>,
     /// The next records wanted from the partitions that have moved on.
     pub offsets: Vec<Position>,
-}
-
-/// A record to store, with its own copy of the bytes.
-#[derive(Clone, Debug)]
-pub struct NewRecord {
-    /// The Kafka topic.
-    pub kafka_topic: Arc<str>,
-    /// Where it goes; `None`: the key decides.
-    pub partition: Option<i32>,
-    /// The key.
-    pub key: Vec<u8>,
-    /// `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Headers in their order.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// Who reads, and what.
@@ -171,26 +156,7 @@ fn commit<T: Tasks>(
         return Ok(());
     }
     let started = Instant::now();
-    let headers: Vec<Vec<(&str, &[u8])>> = batch
-        .records
-        .iter()
-        .map(|record| {
-            let headers = record.headers.iter();
-            headers.map(|(name, value)| (*name, &**value)).collect()
-        })
-        .collect();
-    let records: Vec<ToSend<'_>> = batch
-        .records
-        .iter()
-        .zip(&headers)
-        .map(|(record, headers)| ToSend {
-            kafka_topic: &record.kafka_topic,
-            partition: record.partition,
-            key: Some(&record.key),
-            value: record.value.as_deref(),
-            headers,
-        })
-        .collect();
+    let records: Vec<&NewRecord> = batch.records.iter().collect();
     let mut offsets = TopicPartitionList::new();
     for next in &batch.offsets {
         let offset = Offset::Offset(next.offset);

@@ -35,7 +35,7 @@ pub use error::Error;
 pub use lookup::{Lookup, Place};
 pub use member::{Group, Held, Member, Receiver, Taken};
 pub use partition::partition_of;
-pub use producer::{Full, OnDelivery, Producer, ToSend};
+pub use producer::{Full, NewRecord, OnDelivery, Producer, ToSend};
 pub use quiet::Fetched;
 pub use reader::read_to_end;
 pub use record::{Position, Record};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -30,6 +31,49 @@ pub struct ToSend<'a> {
     pub value: Option<&'a [u8]>,
     /// Headers in their order.
     pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// A record that waits to be stored, with its own copy of the bytes.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// The Kafka topic; shared, since many records have the same.
+    pub kafka_topic: Arc<str>,
+    /// Where it goes; `None`: the key decides, as in [`ToSend`].
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Vec<u8>,
+    /// `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl NewRecord {
+    /// Bytes of key and value.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Lends it to a producer.
+    pub fn with<T>(&self, send: impl FnOnce(&ToSend<'_>) -> T) -> T {
+        let headers: Vec<(&str, &[u8])> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        send(&self.lent(&headers))
+    }
+
+    /// The same for as long as one likes, with headers that are lent, too.
+    pub fn lent<'a>(&'a self, headers: &'a [(&'a str, &'a [u8])]) -> ToSend<'a> {
+        ToSend {
+            kafka_topic: &self.kafka_topic,
+            partition: self.partition,
+            key: Some(&self.key),
+            value: self.value.as_deref(),
+            headers,
+        }
+    }
 }
 
 /// The producer's queue is full: try again after [`Producer::has_room`]. Hands the callback back.

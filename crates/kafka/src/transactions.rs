@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::producer::base_record;
-use crate::{Error, Position, Settings, ToSend};
+use crate::{Error, NewRecord, Position, Settings};
 
 /// How long one call into the client may take before it is asked again.
 const CALL: Duration = Duration::from_secs(5);
@@ -88,7 +88,7 @@ impl Transactions {
     ///
     /// # Errors
     /// See [`Failed`].
-    pub fn commit(&mut self, records: &[ToSend<'_>]) -> Result<Vec<Position>, Failed> {
+    pub fn commit(&mut self, records: &[&NewRecord]) -> Result<Vec<Position>, Failed> {
         self.commit_with(records, |_| Ok(()))
     }
 
@@ -96,7 +96,7 @@ impl Transactions {
     /// is none any more, since others have its partitions, is refused.
     pub(crate) fn commit_read(
         &mut self,
-        records: &[ToSend<'_>],
+        records: &[&NewRecord],
         offsets: &TopicPartitionList,
         member: &ConsumerGroupMetadata,
     ) -> Result<Vec<Position>, Failed> {
@@ -113,7 +113,7 @@ impl Transactions {
     /// `also` is called when all records are stored and not committed.
     fn commit_with(
         &mut self,
-        records: &[ToSend<'_>],
+        records: &[&NewRecord],
         also: impl Fn(&BaseProducer<Context>) -> KafkaResult<()>,
     ) -> Result<Vec<Position>, Failed> {
         if let Err(error) = self.producer.begin_transaction() {
@@ -127,7 +127,11 @@ impl Transactions {
         });
         for (at, record) in records.iter().enumerate() {
             let opaque = Box::new(Answer(Arc::clone(&answers), at));
-            if let Err((error, _)) = self.producer.send(base_record(record, opaque)) {
+            let sent = record.with(|record| {
+                let sent = self.producer.send(base_record(record, opaque));
+                sent.map_err(|(error, _)| error)
+            });
+            if let Err(error) = sent {
                 return Err(match self.abort() {
                     Ok(()) => Failed::Refused(at, error.into()),
                     Err(failed) => failed,
