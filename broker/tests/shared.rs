@@ -103,7 +103,7 @@ impl Group {
                 // Shown, not judged: a node waits 2 s for what it has on its way, which a busy machine may exceed.
                 before.inspect(|_| eprintln!("{payload} came twice"));
             } else {
-                assert_eq!(before, None, "{payload} came twice");
+                assert_eq!(before, None, "{payload} came twice, now to {number}");
             }
         }
     }

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
@@ -146,6 +146,13 @@ impl Held {
             }
         }
         list
+    }
+
+    /// What was committed may not have been taken: it is due again.
+    fn commit_again(&self) {
+        for partition in self.partitions.lock().values_mut() {
+            partition.window.commit_again();
+        }
     }
 }
 
@@ -338,7 +345,8 @@ fn poll(consumer: &BaseConsumer<Context>) {
             if due.count() > 0
                 && let Err(error) = consumer.commit(&due, CommitMode::Async)
             {
-                context.not_committed(&error);
+                tracing::debug!(%error, "can't commit for a group; trying again");
+                context.held.commit_again();
             }
         }
     }
@@ -558,13 +566,6 @@ impl Context {
             }
         }
     }
-
-    fn not_committed(&self, error: &KafkaError) {
-        tracing::debug!(%error, "can't commit for a group; trying again");
-        for partition in self.held.partitions.lock().values_mut() {
-            partition.window.not_committed();
-        }
-    }
 }
 
 fn only(record: &Record) -> TopicPartitionList {
@@ -604,17 +605,14 @@ impl ConsumerContext for Context {
         what: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        // Kafka refuses a commit that meets a change of the group, and librdkafka tells nobody what became of one that
+        // was not waited for.
+        self.held.commit_again();
         match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.assign(consumer, partitions)
             }
             _ => self.revoke(consumer, partitions),
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            self.not_committed(&error);
         }
     }
 }

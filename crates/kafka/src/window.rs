@@ -144,8 +144,8 @@ impl Window {
         Some(commit)
     }
 
-    /// Kafka did not take a commit.
-    pub(crate) fn not_committed(&mut self) {
+    /// The last commit may not have been taken.
+    pub(crate) fn commit_again(&mut self) {
         self.committed = None;
     }
 }
@@ -221,7 +221,7 @@ mod tests {
         window.finish(10);
         window.finish(12);
         assert_eq!(window.due(), Some((14, String::new())));
-        window.not_committed();
+        window.commit_again();
         assert_eq!(window.due(), Some((14, String::new())));
     }
 
