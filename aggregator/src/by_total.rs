@@ -39,8 +39,6 @@ pub(crate) struct ByTotal {
     setup: Arc<Setup>,
     shared: Arc<Shared>,
     open: BTreeMap<i32, Task>,
-    /// What Kafka has of all totals: read when the first of some partitions is opened.
-    published: Option<Arc<Published>>,
 }
 
 type Published = BTreeMap<Total, Bytes>;
@@ -63,7 +61,6 @@ impl ByTotal {
             setup,
             shared,
             open: BTreeMap::new(),
-            published: None,
         }
     }
 
@@ -124,19 +121,24 @@ async fn settled(settings: &Settings, kafka_topic: &str) -> Result<(), Error> {
 
 impl Tasks for ByTotal {
     /// Parts are read from the first one: they are the state.
-    fn open(&mut self, partition: i32, _committed: Option<i64>) -> Result<i64, Error> {
-        let published = match &self.published {
-            Some(published) => Arc::clone(published),
-            None => Arc::clone(self.published.insert(Arc::new(self.read_published()?))),
-        };
-        self.open.insert(
-            partition,
-            Task {
-                published: Some(published),
+    fn open(&mut self, partitions: &[(i32, Option<i64>)]) -> Result<Vec<Position>, Error> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Read anew each time: until now, others may have published for these partitions.
+        let published = Arc::new(self.read_published()?);
+        let start = |(partition, _): &(i32, Option<i64>)| {
+            let task = Task {
+                published: Some(Arc::clone(&published)),
                 ..Task::default()
-            },
-        );
-        Ok(0)
+            };
+            self.open.insert(*partition, task);
+            Position {
+                partition: *partition,
+                offset: 0,
+            }
+        };
+        Ok(partitions.iter().map(start).collect())
     }
 
     fn close(&mut self, partition: i32) {
@@ -151,8 +153,6 @@ impl Tasks for ByTotal {
     }
 
     fn record(&mut self, record: &Record) {
-        // It grows old now.
-        self.published = None;
         let Some(task) = self.open.get_mut(&record.partition) else {
             return;
         };

@@ -152,29 +152,36 @@ impl ByVehicle {
 }
 
 impl Tasks for ByVehicle {
-    fn open(&mut self, partition: i32, committed: Option<i64>) -> Result<i64, Error> {
-        let (state, progress) = self.restore(partition, committed)?;
-        let next = progress.map(|progress| progress.offset).or(committed);
-        let next = next.unwrap_or(0);
-        tracing::debug!(
-            partition,
-            offset = next,
-            vehicles = state.counted(),
-            "counting"
-        );
-        self.shared.next.lock().insert(partition, next);
-        self.open.insert(
-            partition,
-            Task {
-                state,
-                letters: Vec::new(),
-                next,
-                committed: next,
-                is_at_end: false,
-            },
-        );
+    fn open(&mut self, partitions: &[(i32, Option<i64>)]) -> Result<Vec<Position>, Error> {
+        let mut starts = Vec::new();
+        for (partition, committed) in partitions.iter().copied() {
+            let (state, progress) = self.restore(partition, committed)?;
+            let next = progress.map(|progress| progress.offset).or(committed);
+            let next = next.unwrap_or(0);
+            tracing::debug!(
+                partition,
+                offset = next,
+                vehicles = state.counted(),
+                "counting"
+            );
+            self.shared.next.lock().insert(partition, next);
+            self.open.insert(
+                partition,
+                Task {
+                    state,
+                    letters: Vec::new(),
+                    next,
+                    committed: next,
+                    is_at_end: false,
+                },
+            );
+            starts.push(Position {
+                partition,
+                offset: next,
+            });
+        }
         self.count_vehicles();
-        Ok(next)
+        Ok(starts)
     }
 
     fn close(&mut self, partition: i32) {

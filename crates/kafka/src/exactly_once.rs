@@ -40,12 +40,12 @@ const AHEAD_KIB: &str = "16384";
 
 /// What is done with the partitions of one topic. All functions run on the thread of [`run`].
 pub trait Tasks: Send + 'static {
-    /// A partition is given to this member. The group has `committed` how far it was read, if it ever was. Restores what
-    /// is known and returns the offset to start from. May block.
+    /// Partitions are given to this member, each with how far the group has committed that it was read, if it ever was.
+    /// Restores what is known and returns the offsets to start from. May block.
     ///
     /// # Errors
-    /// When it can't be restored now: [`run`] then ends with that error.
-    fn open(&mut self, partition: i32, committed: Option<i64>) -> Result<i64, Error>;
+    /// When one can't be restored now: [`run`] then ends with that error.
+    fn open(&mut self, partitions: &[(i32, Option<i64>)]) -> Result<Vec<Position>, Error>;
     /// A partition goes away, and with it all that was not committed.
     fn close(&mut self, partition: i32);
     /// The next record of an open partition.
@@ -165,6 +165,11 @@ fn commit<T: Tasks>(
     let Some(member) = consumer.group_metadata() else {
         return Ok(());
     };
+    // One that has lost its place may be without a name and a generation until it joins again, and Kafka takes the offsets
+    // of a transaction from a nobody. Asked after the name was: a name from before the loss is refused.
+    if consumer.assignment_lost() {
+        return Ok(());
+    }
     match transactions.commit_read(&records, &offsets, &member) {
         Ok(_) => {
             context.tasks.lock().committed();
@@ -238,15 +243,19 @@ impl<T: Tasks> Context<T> {
         consumer: &BaseConsumer<Self>,
         new: &TopicPartitionList,
     ) -> Result<TopicPartitionList, Error> {
+        let committed = self.committed_offsets(consumer, new)?;
+        let opened: Vec<_> = committed
+            .elements()
+            .iter()
+            .map(|element| match element.offset() {
+                Offset::Offset(offset) => (element.partition(), Some(offset)),
+                _ => (element.partition(), None),
+            })
+            .collect();
         let mut starts = TopicPartitionList::new();
-        for element in self.committed_offsets(consumer, new)?.elements() {
-            let committed = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            let partition = element.partition();
-            let start = self.tasks.lock().open(partition, committed)?;
-            starts.add_partition_offset(element.topic(), partition, Offset::Offset(start))?;
+        for start in self.tasks.lock().open(&opened)? {
+            let offset = Offset::Offset(start.offset);
+            starts.add_partition_offset(&self.kafka_topic, start.partition, offset)?;
         }
         Ok(starts)
     }
