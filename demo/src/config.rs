@@ -25,9 +25,27 @@ pub struct Config {
     /// Map to drive on instead of the shipped one
     #[arg(long, env = "MAP", value_name = "FILE.osm.pbf")]
     pub map: Option<PathBuf>,
+    /// What drives where, as a file: several fleets on one map (the format: data/README.md)
+    #[arg(long, env = "SCENARIO", value_name = "FILE.toml",
+          conflicts_with_all = ["map", "kind", "vehicles"])]
+    pub scenario: Option<PathBuf>,
     /// Decides places, trips and passengers
     #[arg(long, env = "SEED", value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// How much faster than on the wall clock time passes for the vehicles: 0.1 to 100
+    #[arg(long, env = "SPEED", value_name = "FACTOR", default_value = "1")]
+    pub speed: String,
+    /// When it is for the vehicles when they begin: demand differs by the hour
+    #[arg(
+        long,
+        env = "START_TIME",
+        value_name = "HH:MM",
+        default_value = "08:00"
+    )]
+    pub start_time: String,
+    /// File in which the vehicles are kept, so that the next start goes on from there
+    #[arg(long, env = "STATE_FILE", value_name = "FILE")]
+    pub state_file: Option<PathBuf>,
     /// Seconds after which a vehicle that sends nothing leaves the totals
     #[arg(long, env = "SILENT_AFTER_S", value_name = "S", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]

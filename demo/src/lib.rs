@@ -137,7 +137,7 @@ impl Started {
             &format!("{} on {bootstrap_servers}", kafka_kind(config)),
         );
 
-        let settings = PartSettings::new(config, &self.files, &bootstrap_servers);
+        let settings = PartSettings::new(config, &self.files, &bootstrap_servers)?;
         let shutdown = Shutdown::new();
         let broker = Broker::start(settings.broker()?, shutdown.clone()).await?;
         let (mqtt, ws) = (broker.mqtt_addr(), broker.ws_addr());

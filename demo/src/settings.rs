@@ -11,6 +11,7 @@ use clap::Parser;
 use fleet::Kind;
 use service::config::{Stop, load};
 use service::{BadSetting, Settings};
+use simulator::scenario::Scenario;
 
 use crate::Config;
 
@@ -80,15 +81,23 @@ pub(crate) struct PartSettings<'a> {
     config: &'a Config,
     files: &'a Files,
     bootstrap_servers: &'a str,
+    scenario: Option<Scenario>,
 }
 
 impl<'a> PartSettings<'a> {
-    pub(crate) fn new(config: &'a Config, files: &'a Files, bootstrap_servers: &'a str) -> Self {
-        Self {
+    /// # Errors
+    /// A scenario that can't be used.
+    pub(crate) fn new(
+        config: &'a Config,
+        files: &'a Files,
+        bootstrap_servers: &'a str,
+    ) -> Result<Self, BadSetting> {
+        Ok(Self {
             config,
             files,
             bootstrap_servers,
-        }
+            scenario: config.scenario.as_deref().map(Scenario::load).transpose()?,
+        })
     }
 
     pub(crate) fn broker(&self) -> anyhow::Result<Settings<broker::Config>> {
@@ -123,11 +132,20 @@ impl<'a> PartSettings<'a> {
     pub(crate) fn simulator(&self, mqtt: SocketAddr) -> anyhow::Result<simulator::Config> {
         let config = self.config;
         let mut flags = Flags::new("simulator");
+        match &config.scenario {
+            Some(file) => flags.add("scenario", file),
+            None => flags
+                .add("map", self.map())
+                .add("kind", config.kind.to_string())
+                .add("vehicles", config.vehicles.to_string()),
+        };
+        if let Some(file) = &config.state_file {
+            flags.add("state-file", file);
+        }
         flags
-            .add("map", self.map())
-            .add("kind", config.kind.to_string())
-            .add("vehicles", config.vehicles.to_string())
             .add("seed", config.seed.to_string())
+            .add("speed", &config.speed)
+            .add("start-time", &config.start_time)
             .add("mqtt-host", mqtt.ip().to_string())
             .add("mqtt-port", mqtt.port().to_string())
             .add("mqtt-username", SIMULATOR)
@@ -140,7 +158,7 @@ impl<'a> PartSettings<'a> {
         let mut flags = Flags::new("web-ui");
         flags
             .add("map", self.map())
-            .add("kind", self.config.kind.to_string())
+            .add("kind", self.kind().to_string())
             .add("port", self.config.web_ui_port.to_string())
             .add("mqtt-ws-port", mqtt_ws.port().to_string())
             .add("mqtt-username", BROWSER)
@@ -148,8 +166,18 @@ impl<'a> PartSettings<'a> {
         Ok(flags.load(&[])?.args)
     }
 
+    /// What the page is about: most of the vehicles.
+    fn kind(&self) -> Kind {
+        let fleets = self.scenario.iter().flat_map(|scenario| &scenario.fleets);
+        let largest = fleets.max_by_key(|fleet| fleet.count);
+        largest.map_or(self.config.kind, |fleet| fleet.kind)
+    }
+
     /// The map that was asked for, or the shipped one of this kind of vehicle.
     fn map(&self) -> PathBuf {
+        if let Some(scenario) = &self.scenario {
+            return scenario.map.clone();
+        }
         self.config.map.clone().unwrap_or_else(|| {
             let name = match self.config.kind {
                 Kind::Taxi => "manhattan.osm.pbf",

@@ -78,6 +78,8 @@ fn what_is_wrong_ends_the_start_with_one_line() {
         (vec!["--map=/no/such.osm.pbf".into()], 2, "/no/such.osm.pbf"),
         (vec![format!("--map={truncated}")], 2, "truncated.osm.pbf"),
         (vec!["--vehicles=0".into()], 2, "0 is not in"),
+        (vec!["--speed=0".into()], 2, "0 is not in 0.1..=100"),
+        (vec!["--scenario=/no/such.toml".into()], 2, "/no/such.toml"),
         (
             vec!["--kind=boat".into()],
             2,
