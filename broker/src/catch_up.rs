@@ -38,7 +38,7 @@ pub(crate) enum Reader {
 /// Where readers ask for sweeps.
 pub(crate) struct CatchUp {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    threads: Mutex<Vec<kafka::thread::Thread>>,
 }
 
 struct Shared {
@@ -87,8 +87,7 @@ impl CatchUp {
                 sweeping: Arc::clone(&sweeping),
                 cursor,
             };
-            let thread = std::thread::Builder::new().name("kafka-catch-up".into());
-            threads.push(thread.spawn(move || sweep.run())?);
+            threads.push(kafka::thread::spawn("kafka-catch-up", move || sweep.run())?);
         }
         Ok(Self {
             shared,
@@ -118,9 +117,7 @@ impl CatchUp {
         self.shared.waiting.lock().is_ending = true;
         self.shared.news.notify_all();
         for thread in self.threads.lock().drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread that catches up had panicked");
-            }
+            thread.join();
         }
     }
 }

@@ -89,8 +89,9 @@ impl Ledger {
     pub(crate) fn start(&self, first: Transactions, committing: Committing) -> anyhow::Result<()> {
         if let How::Together(waiting) = &self.0 {
             let waiting = Arc::clone(waiting);
-            let thread = std::thread::Builder::new().name("kafka-commit".into());
-            thread.spawn(move || commit_all(&waiting, first, &committing))?;
+            kafka::thread::spawn("kafka-commit", move || {
+                commit_all(&waiting, first, &committing);
+            })?;
         }
         Ok(())
     }

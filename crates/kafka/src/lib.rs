@@ -11,6 +11,7 @@
 //! - [`Member`]: shares partitions out by a consumer group
 //! - [`exactly_once`]: reads as a member of a group, and stores what follows together with how far it has read
 //! - [`Ends`]: where a topic ends, for lag
+//! - [`thread`]: threads that others wait for
 
 pub mod admin;
 mod cursor;
@@ -26,6 +27,7 @@ mod reader;
 mod record;
 mod settings;
 mod tail;
+pub mod thread;
 mod transactions;
 mod window;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cursor::{Cursor, Found};
-use crate::{Error, Fetched, Record, Settings};
+use crate::{Error, Fetched, Record, Settings, thread};
 
 /// Requests that wait at most; who comes then waits for a place.
 const REQUESTS_MAX: usize = 1024;
@@ -51,13 +51,9 @@ impl Lookup {
         let cursor = Cursor::new(settings, AHEAD_BYTES, fetched)?;
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let servers = settings.bootstrap_servers().to_owned();
-        std::thread::Builder::new()
-            .name("kafka-lookup".into())
-            .spawn(move || serve(cursor, waiting, patience, &servers))
-            .map_err(|error| Error::Setting {
-                name: "threads".into(),
-                reason: error.to_string(),
-            })?;
+        thread::spawn("kafka-lookup", move || {
+            serve(cursor, waiting, patience, &servers);
+        })?;
         Ok(Self { requests })
     }
 

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -25,6 +24,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::oneshot;
 
 use crate::quiet::{Quiet, STATISTICS};
+use crate::thread::{self, Thread};
 use crate::window::Window;
 use crate::{Error, Fetched, Record, Settings, admin};
 
@@ -159,7 +159,7 @@ impl Held {
 /// One node in a consumer group, on a thread of its own. Dropping it makes it leave the group, some time later; [`Self::leave`] waits for that.
 pub struct Member {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Member {
@@ -207,24 +207,18 @@ impl Member {
         };
         let (tell, prepared) = oneshot::channel();
         let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
-        let thread = std::thread::Builder::new()
-            .name("kafka-member".into())
-            .spawn(move || {
-                let result = prepare(&consumer, &group.kafka_topics).and_then(|()| {
-                    let topics: Vec<&str> = group.kafka_topics.iter().map(String::as_str).collect();
-                    Ok(consumer.subscribe(&topics)?)
-                });
-                let is_ready = result.is_ok();
-                // Who asked may have given up; then the member is stopped, too.
-                let _gone = tell.send(result);
-                if is_ready {
-                    poll(&consumer);
-                }
-            })
-            .map_err(|error| Error::Setting {
-                name: "threads".into(),
-                reason: error.to_string(),
-            })?;
+        let thread = thread::spawn("kafka-member", move || {
+            let result = prepare(&consumer, &group.kafka_topics).and_then(|()| {
+                let topics: Vec<&str> = group.kafka_topics.iter().map(String::as_str).collect();
+                Ok(consumer.subscribe(&topics)?)
+            });
+            let is_ready = result.is_ok();
+            // Who asked may have given up; then the member is stopped, too.
+            let _gone = tell.send(result);
+            if is_ready {
+                poll(&consumer);
+            }
+        })?;
         let member = Self {
             stop,
             thread: Some(thread),
@@ -241,10 +235,8 @@ impl Member {
     /// Commits what is finished, leaves the group, and waits until that is done. Blocks.
     pub fn leave(mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of a group's member had panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.join();
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 use crate::quiet::{Quiet, STATISTICS};
+use crate::thread::{self, Thread};
 use crate::{
     Bounds, Cursor, Ends, Error, Fetched, Found, Position, Record, Settings, partition_of,
 };
@@ -52,7 +52,7 @@ pub struct Tail {
     /// How many have asked for each partition of the topics that are followed.
     readers: tokio::sync::Mutex<HashMap<String, Vec<usize>>>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 /// Finds out how far a topic goes.
@@ -92,20 +92,14 @@ impl Tail {
         let consumer = Arc::new(consumer);
         let positions = Arc::new(Positions::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn({
-                let (consumer, positions, stop) = (
-                    Arc::clone(&consumer),
-                    Arc::clone(&positions),
-                    Arc::clone(&stop),
-                );
-                move || poll(&consumer, &positions, &stop, on_record, on_batch)
-            })
-            .map_err(|error| Error::Setting {
-                name: "threads".into(),
-                reason: error.to_string(),
-            })?;
+        let thread = thread::spawn(name, {
+            let (consumer, positions, stop) = (
+                Arc::clone(&consumer),
+                Arc::clone(&positions),
+                Arc::clone(&stop),
+            );
+            move || poll(&consumer, &positions, &stop, on_record, on_batch)
+        })?;
         Ok(Self {
             consumer,
             ends: Ends::new(settings)?,
@@ -307,10 +301,8 @@ impl Scout {
 impl Drop for Tail {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that follows kafka had panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.join();
         }
     }
 }
