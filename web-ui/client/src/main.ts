@@ -1,16 +1,22 @@
 // The page: assembles the parts and lets the data run from the feed into the store and from there to the eye.
 
 import './styles/index.css';
-import { readConfig } from './config';
+import { readConfig, readWay, writeWay } from './config';
 import { type Address, readAddress, writeAddress } from './core/address';
+import { AlertList } from './core/alerts';
 import { Companies } from './core/companies';
+import { Counts } from './core/counts';
+import type { Direction, Position } from './core/decode';
+import { Frames } from './core/frames';
 import { Inbox } from './core/inbox';
+import { Latency } from './core/latency';
 import { report } from './core/link';
 import { Store } from './core/store';
 import { Totals } from './core/totals';
 import { count } from './core/words';
 import { Feed } from './feed';
 import { BaseMap } from './map/base';
+import { CountLayer } from './map/counts';
 import { Follow } from './map/follow';
 import { Overlay } from './map/overlay';
 import { PlainMap } from './map/plain';
@@ -25,8 +31,11 @@ import { Stats } from './panels/stats';
 import { Status } from './panels/status';
 import { VehicleCard } from './panels/vehicle';
 import { expose } from './probe';
+import { mapBounds, Source } from './source';
 
 const REFRESH_MS = 500;
+/** Subscriptions follow the view so often: a frame takes longer to come than this. */
+const LOOK_MS = 200;
 const HITS = 8;
 /** Where one sees the corner that a taxi is at, */
 const STREET_ZOOM = 15.5;
@@ -41,7 +50,12 @@ const [lng, lat] = config.map.center;
 const store = new Store({ lng, lat }, companies, performance.now());
 const totals = new Totals();
 const trail = new TrailLayer(store.originX, store.originY);
-const inbox = new Inbox(config.topicPrefix, store, totals);
+const frames = new Frames(store);
+const counts = new Counts(mapBounds(config.map.bounds));
+const directions = new Map<Direction, number>();
+const alerts = new AlertList();
+const latency = new Latency();
+const inbox = new Inbox(config.topicPrefix, { store, frames, counts, totals, directions, alerts, latency });
 const theme = new ThemeChoice();
 
 const status = new Status();
@@ -59,7 +73,7 @@ const search = new Search(
       const { name, shape, color } = companies.learn(store.latest(plate)!.position.companyName);
       return { plate, company: name, shape, color };
     }),
-  (plate) => follow.start(plate),
+  (plate) => find(plate),
 );
 const layout = new Layout(document.getElementById('app')!, config, {
   badge: status.badge,
@@ -96,25 +110,46 @@ const follow = new Follow(view, store, taxis ? STREET_ZOOM : ROAD_ZOOM, () => {
   remember();
   refresh();
 });
-const controls = new MapControls(view, config.map.attribution, () => {
-  follow.stop();
-  view.fit(true);
-});
+const feed = new Feed(config, (topic, payload, isRetained) =>
+  inbox.take(topic, payload, { nowMs: performance.now(), epochMs: Date.now(), isRetained }),
+);
+const source = new Source(config, readWay(location.search), view, feed, store, frames, counts);
+const countLayer = new CountLayer(layout.counts, counts);
+const controls = new MapControls(
+  view,
+  config.map.attribution,
+  () => {
+    follow.stop();
+    view.fit(true);
+  },
+  () => {
+    source.switchTo(source.way === 'json' ? 'frames' : 'json');
+    remember();
+    look();
+    refresh();
+  },
+);
 layout.append(controls.element);
 layout.watchPadding((padding) => view.setPadding(padding));
 view.fit(false);
 
 overlay = new Overlay(layout.canvas, view, store, companies);
 overlay.dark = theme.dark;
-overlay.beforeFrame = (nowMs) => follow.step(nowMs);
-overlay.afterPaint = (camera) => trail.paint(camera);
+overlay.beforeFrame = (nowMs) => {
+  follow.step(nowMs);
+  if (!view.isBehind()) countLayer.paint(view.camera(), theme.dark);
+};
+overlay.afterPaint = (camera) => {
+  trail.paint(camera);
+  countLayer.paint(camera, theme.dark);
+};
 overlay.start();
 theme.onChange((dark) => {
   view.setDark(dark);
   if (overlay) overlay.dark = dark;
 });
 
-const feed = new Feed(config, (topic, payload) => inbox.take(topic, payload, performance.now()));
+look();
 feed.connect();
 
 addEventListener('hashchange', () => {
@@ -129,6 +164,7 @@ addEventListener('keydown', (event) => {
     search.focus();
   }
 });
+setInterval(look, LOOK_MS);
 setInterval(refresh, REFRESH_MS);
 refresh();
 
@@ -144,20 +180,43 @@ function openMap(): View {
   }
 }
 
+/** Brings the subscriptions up to date with the view. */
+function look(): void {
+  source.refresh(follow.plate ?? awaited.plate, performance.now());
+  countLayer.shown = source.isFar;
+}
+
+/** Follows a vehicle, also one that isn't in view: it is asked for by its plate and followed once it reports. */
+function find(plate: string): void {
+  if (store.has(plate)) {
+    follow.start(plate);
+    return;
+  }
+  follow.stop();
+  awaited = { plate, zoom: undefined };
+  look();
+  refresh();
+}
+
 /** Brings the panels up to date; what moves is painted by the overlay. */
 function refresh(): void {
   const now = performance.now();
   const { link } = feed;
   link.lastMessageMs = inbox.lastPositionMs;
   store.sweep(now, link.phase === 'open' ? link.openedMs : undefined);
-  status.show(report(link, now));
+  // Without a connection no frame can come, so none is missing.
+  if (link.phase === 'open') frames.sweep(now);
+  alerts.sweep(now);
+  const nobody = source.isFar ? counts.size === 0 : store.size === 0;
+  status.show(report(link, now, nobody && source.hasLooked(now)));
   const sum = totals.sum();
-  stats.set('vehicles', count(store.size));
+  stats.set('vehicles', sum.vehicles > 0 ? count(sum.vehicles) : '–');
   stats.set('hired', sum.vehicles > 0 ? `${Math.round((sum.hired / sum.vehicles) * 100)} %` : '–');
   stats.set('speed', sum.vehicles > 0 ? count(sum.meanSpeed) : '–');
   stats.set('rate', count(inbox.rate(now)));
   table.refresh(now);
   controls.refresh();
+  controls.setWay(source.way);
   layout.messages.hidden = inbox.bad === 0;
   layout.messages.textContent = `${count(inbox.bad)} unreadable messages, the last: ${inbox.lastBad}`;
   refreshFollowed(now);
@@ -187,7 +246,7 @@ function refreshFollowed(now: number): void {
   trail.show(
     latest && {
       points: store.trail(follow.plate, now),
-      destination: latest.position.destination,
+      destination: 'destination' in latest.position ? (latest.position as Position).destination : undefined,
       color: companies.learn(latest.position.companyName).color,
     },
   );
@@ -204,7 +263,7 @@ function remember(): void {
   const following = follow.plate;
   const hash = writeAddress({ plate: following, zoom: following === undefined ? undefined : view.zoom() });
   if (awaited.plate === undefined || following !== undefined) {
-    history.replaceState(null, '', `${location.pathname}${location.search}${hash}`);
+    history.replaceState(null, '', `${location.pathname}${writeWay(source.way, location.search)}${hash}`);
   }
 }
 
@@ -219,4 +278,4 @@ function hint(at: { x: number; y: number } | undefined): void {
   layout.hint.style.setProperty('--y', `${Math.round(at.y)}px`);
 }
 
-expose({ store, inbox, feed, view, overlay, follow });
+expose({ store, inbox, feed, view, overlay, follow, source, counts });

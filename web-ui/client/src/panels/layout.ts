@@ -23,6 +23,7 @@ const GAP_PX = 12;
 export class Layout {
   readonly map = h('div', { class: 'map' });
   readonly canvas = h('canvas', { class: 'vehicles', 'aria-hidden': 'true' });
+  readonly counts = h('canvas', { class: 'vehicles', 'aria-hidden': 'true', hidden: true });
   readonly hint = h('div', { class: 'hint', hidden: true, 'aria-hidden': 'true' });
   readonly messages = h('p', { class: 'messages', hidden: true });
   #root: HTMLElement;
@@ -67,6 +68,7 @@ export class Layout {
       this.map,
       parts.trail,
       this.canvas,
+      this.counts,
       h('div', { class: 'panel' }, this.#top, this.#sheet),
       parts.vehicle,
       parts.notice,
