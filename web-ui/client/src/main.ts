@@ -25,7 +25,10 @@ import type { View, ViewEvents } from './map/view';
 import { ThemeChoice } from './media';
 import { CompanyTable } from './panels/companies';
 import { MapControls, themeSwitch } from './panels/controls';
+import { FlowPanel } from './panels/flow';
+import { LatencyPanel } from './panels/latency';
 import { Layout } from './panels/layout';
+import { Numbers } from './panels/numbers';
 import { Search } from './panels/search';
 import { Stats } from './panels/stats';
 import { Status } from './panels/status';
@@ -65,7 +68,14 @@ const stats = new Stats({
   speed: 'Mean km/h',
   rate: 'Messages/s',
 });
-const table = new CompanyTable(totals, companies, taxis ? 'passengers' : 'hired');
+const table = new CompanyTable(totals, companies, taxis ? 'passengers' : 'hired', (only) => {
+  store.show(only, performance.now());
+  // A vehicle that isn't shown isn't followed.
+  if (follow.plate !== undefined && hides(follow.plate)) release();
+});
+const numbers = new Numbers(taxis ? 'Hired' : 'Loaded', taxis ? 'Free' : 'Empty', find);
+const latencyPanel = new LatencyPanel(latency);
+const about = new FlowPanel();
 const card = new VehicleCard(release);
 const search = new Search(
   (query) =>
@@ -82,6 +92,10 @@ const layout = new Layout(document.getElementById('app')!, config, {
   search: search.element,
   stats: stats.element,
   companies: table.element,
+  numbers: numbers.element,
+  latency: latencyPanel.element,
+  about: about.element,
+  aboutButton: about.button,
   vehicle: card.element,
   theme: themeSwitch(theme),
   trail: trail.element,
@@ -104,6 +118,8 @@ let overlay: Overlay | undefined;
 let awaited = readAddress(location.hash);
 const view = openMap();
 const follow = new Follow(view, store, taxis ? STREET_ZOOM : ROAD_ZOOM, () => {
+  // Whoever is followed is shown, whatever company was shown alone.
+  if (follow.plate !== undefined && hides(follow.plate)) table.show(undefined);
   layout.setFollowing(follow.plate !== undefined);
   if (overlay) overlay.selected = follow.plate;
   if (follow.plate === undefined) trail.show(undefined);
@@ -157,7 +173,8 @@ addEventListener('hashchange', () => {
   refresh();
 });
 addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') release();
+  // Over the map, Esc is the dialog's.
+  if (event.key === 'Escape' && !about.element.open) release();
   const typing = event.target instanceof HTMLInputElement;
   if (event.key === '/' && !typing) {
     event.preventDefault();
@@ -208,13 +225,27 @@ function refresh(): void {
   if (link.phase === 'open') frames.sweep(now);
   alerts.sweep(now);
   const nobody = source.isFar ? counts.size === 0 : store.size === 0;
-  status.show(report(link, now, nobody && source.hasLooked(now)));
+  const said = report(link, now, nobody && source.hasLooked(now));
+  status.show(said);
   const sum = totals.sum();
   stats.set('vehicles', sum.vehicles > 0 ? count(sum.vehicles) : '–');
   stats.set('hired', sum.vehicles > 0 ? `${Math.round((sum.hired / sum.vehicles) * 100)} %` : '–');
   stats.set('speed', sum.vehicles > 0 ? count(sum.meanSpeed) : '–');
   stats.set('rate', count(inbox.rate(now)));
   table.refresh(now);
+  numbers.refresh(sum, directions, alerts);
+  latencyPanel.refresh(now);
+  about.refresh({
+    vehicles: sum.vehicles,
+    messages: inbox.rate(now),
+    bytes: inbox.byteRate(now),
+    cells: source.way === 'frames' ? source.coverage.cells.size : 0,
+    filters: feed.filters.size,
+    isFar: source.isFar,
+    isJson: source.way === 'json',
+    connection: said.label,
+  });
+  layout.legend.hidden = !source.isFar || counts.size === 0;
   controls.refresh();
   controls.setWay(source.way);
   layout.messages.hidden = inbox.bad === 0;
@@ -250,6 +281,12 @@ function refreshFollowed(now: number): void {
       color: companies.learn(latest.position.companyName).color,
     },
   );
+}
+
+/** Whether a vehicle is of another company than the one that is shown alone. */
+function hides(plate: string): boolean {
+  const company = store.latest(plate)?.position.companyName;
+  return table.only !== undefined && company !== undefined && company !== table.only;
 }
 
 /** Lets go of the vehicle that is followed or waited for. */

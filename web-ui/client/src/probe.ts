@@ -15,6 +15,8 @@ import type { Source } from './source';
 export interface PageStats {
   /** Vehicles on the page; where they are counted, what the counts say. */
   vehicles: number;
+  /** Of them, those that are drawn: the others are of a company that isn't shown. */
+  drawn: number;
   /** What the page is subscribed to. */
   filters: string[];
   way: string;
@@ -69,6 +71,7 @@ export function expose({ store, inbox, feed, view, overlay, follow, source, coun
       const now = performance.now();
       return {
         vehicles: source.isFar ? counts.vehicles : store.size,
+        drawn: store.drawn(),
         filters: [...feed.filters.keys()],
         way: source.way,
         isFar: source.isFar,

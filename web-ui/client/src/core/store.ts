@@ -190,6 +190,14 @@ export class Store {
     if (this.seconds(nowMs) > EPOCH_MOVES_AFTER_S) this.#moveEpoch(nowMs);
   }
 
+  /** How many are drawn. */
+  drawn(): number {
+    let count = 0;
+    for (let slot = 0; slot < this.slots; slot++)
+      if (this.look[slot * LOOK_STRIDE + LOOK_OPACITY]! > 0) count++;
+    return count;
+  }
+
   has(plate: string): boolean {
     return this.#slotOf.has(plate);
   }
