@@ -77,7 +77,7 @@ export class Source {
   /** Brings the subscriptions up to date; `plate` is the vehicle that is followed or looked for. */
   refresh(plate: string | undefined, nowMs: number): void {
     const camera = this.#view.camera();
-    const moved = this.coverage.look(boundsOf(camera, innerWidth, innerHeight));
+    const moved = this.coverage.look(boundsOf(camera, innerWidth, innerHeight), camera.scale);
     const asked = `${this.#way} ${plate}`;
     if (!moved && asked === this.#asked) return;
     this.#asked = asked;

@@ -8,10 +8,16 @@ import { type Bounds, cellsIn, countCells } from './geohash';
 const NEAR_LENGTH = 5;
 /** and of those that are counted. */
 export const FAR_LENGTH = 4;
-/** The most cells whose frames are taken. A view with more shows counts: vehicles would be a carpet there anyway. */
+/** The most cells whose frames are taken: a view that holds more of the map shows counts. */
 export const CELLS_MAX = 96;
 /** Back from counts to vehicles only at so many, so that it doesn't flicker at the limit. */
 export const CELLS_AGAIN = 64;
+/** A cell smaller than this on the screen is counted, too: its vehicles would be a carpet. */
+const CELL_PX_MIN = 48;
+/** Likewise, the size at which its vehicles come back. */
+const CELL_PX_AGAIN = 60;
+/** Of the world, as longitude and mercator's x have it, the width of a near cell. */
+const CELL_WIDTH = 2 ** -13;
 /** The most counted cells asked for by name; beyond, one wildcard takes all. */
 export const COUNTED_MAX = 128;
 /** A cell is taken when the view has come this near, as a share of the view, so that it is there before it is seen, */
@@ -33,11 +39,14 @@ export class Coverage {
     this.#map = map;
   }
 
-  /** Follows the view; whether anything has changed. */
-  look(view: Bounds): boolean {
-    const seen = countCells(view, NEAR_LENGTH);
+  /** Follows the view, where one unit of mercator is `scale` pixels; whether anything has changed. */
+  look(view: Bounds, scale: number): boolean {
     const wasFar = this.isFar;
-    this.isFar = seen > (wasFar ? CELLS_AGAIN : CELLS_MAX);
+    const part = common(view, this.#map);
+    const seen = part ? countCells(part, NEAR_LENGTH) : 0;
+    const tooMany = seen > (wasFar ? CELLS_AGAIN : CELLS_MAX);
+    const tooSmall = CELL_WIDTH * scale < (wasFar ? CELL_PX_AGAIN : CELL_PX_MIN);
+    this.isFar = tooMany || tooSmall;
     const cells = this.isFar ? new Set<string>() : this.#near(view);
     const counted = this.isFar ? this.#far(view) : new Set<string>();
     const changed = !same(cells, this.cells) || !same(counted, this.counted) || wasFar !== this.isFar;

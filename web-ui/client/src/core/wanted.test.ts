@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { scaleOf } from './camera';
 import { Coverage } from './coverage';
 import { difference, wanted } from './wanted';
 
@@ -9,7 +10,7 @@ const below = (filters: ReadonlyMap<string, number>, family: string) =>
 
 test('frames: the cells in view, and the followed vehicle’s own positions', () => {
   const coverage = new Coverage(map);
-  coverage.look(middle);
+  coverage.look(middle, scaleOf(14));
   const filters = wanted('fleet/', 'frames', coverage, 'T1A23');
   expect(below(filters, 'map')).toContain('fleet/map/dr5ru');
   expect(below(filters, 'vehicle_updates')).toEqual(['fleet/vehicle_updates/T1A23']);
@@ -19,19 +20,19 @@ test('frames: the cells in view, and the followed vehicle’s own positions', ()
 
 test('far out: counts, by name or all', () => {
   const coverage = new Coverage(map);
-  coverage.look(map);
+  coverage.look(map, scaleOf(14));
   expect(below(wanted('fleet/', 'frames', coverage, undefined), 'map')).toEqual([]);
   expect(below(wanted('fleet/', 'frames', coverage, undefined), 'cell_stats')).toContain(
     'fleet/cell_stats/dr5r',
   );
   const country = new Coverage({ south: 36, west: 6, north: 48, east: 19 });
-  country.look({ south: 35, west: 0, north: 50, east: 25 });
+  country.look({ south: 35, west: 0, north: 50, east: 25 }, scaleOf(14));
   expect(below(wanted('fleet/', 'frames', country, undefined), 'cell_stats')).toEqual(['fleet/cell_stats/+']);
 });
 
 test('json: every position', () => {
   const coverage = new Coverage(map);
-  coverage.look(middle);
+  coverage.look(middle, scaleOf(14));
   const filters = wanted('fleet/', 'json', coverage, 'T1A23');
   expect(below(filters, 'map')).toEqual([]);
   expect(below(filters, 'vehicle_updates')).toEqual(['fleet/vehicle_updates/+']);
