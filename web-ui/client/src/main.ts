@@ -25,6 +25,7 @@ import type { View, ViewEvents } from './map/view';
 import { ThemeChoice } from './media';
 import { CompanyTable } from './panels/companies';
 import { MapControls, themeSwitch } from './panels/controls';
+import { setText } from './panels/dom';
 import { FlowPanel } from './panels/flow';
 import { LatencyPanel } from './panels/latency';
 import { Layout } from './panels/layout';
@@ -246,6 +247,9 @@ function refresh(): void {
     connection: said.label,
   });
   layout.legend.hidden = !source.isFar || counts.size === 0;
+  // The cells' totals know no company.
+  const whose = table.only === undefined ? '' : ' of all companies';
+  setText(layout.legend, `Vehicles${whose} by area. Zoom in to see them.`);
   controls.refresh();
   controls.setWay(source.way);
   layout.messages.hidden = inbox.bad === 0;

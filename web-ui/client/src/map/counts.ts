@@ -5,7 +5,7 @@ import type { Counts } from '../core/counts';
 import { count } from '../core/words';
 import { interfaceScale } from '../media';
 
-const RADIUS_MIN_PX = 15;
+const RADIUS_MIN_PX = 13;
 const RADIUS_MAX_PX = 44;
 
 export class CountLayer {
@@ -36,6 +36,8 @@ export class CountLayer {
     context.scale(ratio, ratio);
     const circles = this.#counts.circles(camera.scale);
     const most = Math.max(1, ...circles.map(({ vehicles }) => vehicles));
+    // A handful is a handful: the largest circle is large only where many are.
+    const largest = Math.min(RADIUS_MAX_PX, RADIUS_MIN_PX + 3.5 * Math.sqrt(most));
     const size = interfaceScale();
     context.textAlign = 'center';
     context.textBaseline = 'middle';
@@ -43,7 +45,7 @@ export class CountLayer {
     for (const { vehicles, x, y } of circles.sort((a, b) => b.vehicles - a.vehicles)) {
       const at = toScreen(camera, x, y);
       const share = Math.sqrt(vehicles / most);
-      const radius = (RADIUS_MIN_PX + (RADIUS_MAX_PX - RADIUS_MIN_PX) * share) * size;
+      const radius = (RADIUS_MIN_PX + (largest - RADIUS_MIN_PX) * share) * size;
       context.beginPath();
       context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
       context.fillStyle = dark ? 'rgb(125 176 255 / 0.92)' : 'rgb(22 89 214 / 0.9)';

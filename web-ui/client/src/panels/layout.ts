@@ -30,7 +30,7 @@ export class Layout {
   readonly counts = h('canvas', { class: 'vehicles', 'aria-hidden': 'true', hidden: true });
   readonly hint = h('div', { class: 'hint', hidden: true, 'aria-hidden': 'true' });
   /** What the circles with numbers are. */
-  readonly legend = h('p', { class: 'legend', hidden: true }, 'Vehicles by area. Zoom in to see them.');
+  readonly legend = h('p', { class: 'legend', hidden: true });
   readonly messages = h('p', { class: 'messages', hidden: true });
   #root: HTMLElement;
   #top: HTMLElement;
