@@ -5,7 +5,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
+import { bringAxe, everybodyCanUseIt } from './accessible.mjs';
 import { browserMayOnlyRead } from './credentials.mjs';
+import { subscriptionsFollowTheView } from './view.mjs';
+import { DEADLINE_MS, eventually } from './wait.mjs';
 
 const CHROMIUMS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const FLAGS = [
@@ -21,8 +24,6 @@ const FLAGS = [
   '--disable-sync',
   '--disable-quic',
 ];
-/** Generous: a loaded machine without a GPU paints a map in seconds, not in frames. */
-const DEADLINE_MS = 60_000;
 const OURS = ['127.0.0.1', 'localhost', '[::1]'];
 
 const [pageUrl, screenshotDir] = process.argv.slice(2);
@@ -49,6 +50,7 @@ try {
 async function run() {
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: 'light' });
   const faults = await watch(page);
+  await bringAxe(page);
 
   const started = Date.now();
   await page.goto(pageUrl);
@@ -77,6 +79,9 @@ async function run() {
     window.convoy.plates().find((plate) => plate.startsWith('PROBE')),
   );
   if (intruder) throw new Error(`${intruder}, which was refused, is on the map`);
+
+  for (const line of await subscriptionsFollowTheView(page)) console.log(`ok ${line}`);
+  for (const line of await everybodyCanUseIt(page)) console.log(`ok ${line}`);
 
   if (screenshotDir) await screenshots(page);
   const violations = await page.evaluate(() => window.cspViolations);
@@ -111,16 +116,6 @@ async function watch(page) {
     if (response.status() >= 400) faults.push(`status ${response.status()}: ${response.url()}`);
   });
   return faults;
-}
-
-async function eventually(page, what, condition, argument) {
-  try {
-    const handle = await page.waitForFunction(condition, argument, { timeout: DEADLINE_MS });
-    return await handle.jsonValue();
-  } catch (error) {
-    const stats = await page.evaluate(() => JSON.stringify(window.convoy?.stats())).catch(() => 'none');
-    throw new Error(`waited in vain until ${what}; stats: ${stats}; ${error.message.split('\n')[0]}`);
-  }
 }
 
 /** In the page: the plate of a vehicle that has been drawn at three places, at least 3 m apart each. */

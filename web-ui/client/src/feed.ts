@@ -4,9 +4,10 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { brokerUrl, type Config } from './config';
 import { backoffMs } from './core/backoff';
 import { type Link, newLink } from './core/link';
+import { difference, type Filters } from './core/wanted';
 
 /** Handed every message that arrives. */
-export type Receive = (topic: string, payload: Uint8Array) => void;
+export type Receive = (topic: string, payload: Uint8Array, isRetained: boolean) => void;
 
 /** Hidden tabs get one timer a minute, so the broker must not expect a ping sooner. */
 const KEEPALIVE_S = 90;
@@ -21,6 +22,9 @@ export class Feed {
   #client: MqttClient | undefined;
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #wanted: Filters = new Map();
+  /** What this connection has asked for. */
+  #asked: Filters = new Map();
 
   constructor(config: Config, receive: Receive) {
     this.#config = config;
@@ -37,7 +41,7 @@ export class Feed {
     const client = mqtt.connect(brokerUrl(this.#config), this.#options());
     this.#client = client;
     client.on('connect', () => this.#opened(client));
-    client.on('message', (topic, payload) => this.#receive(topic, payload));
+    client.on('message', (topic, payload, { retain }) => this.#receive(topic, payload, retain));
     client.on('error', (error) => {
       this.link.error = plain(error);
     });
@@ -46,6 +50,16 @@ export class Feed {
       this.link.error = `the broker closed the connection (${reason})`;
     });
     client.on('close', () => this.#closed(client));
+  }
+
+  get filters(): Filters {
+    return this.#asked;
+  }
+
+  /** From now on, these; across connections, too. */
+  want(filters: Filters): void {
+    this.#wanted = filters;
+    if (this.link.phase === 'open' && this.#client) this.#ask(this.#client);
   }
 
   #options(): IClientOptions {
@@ -71,16 +85,22 @@ export class Feed {
     this.link.openedMs = performance.now();
     this.link.everOpen = true;
     this.link.error = undefined;
-    const prefix = this.#config.topicPrefix;
-    const subscriptions = {
-      [`${prefix}company_passengers/+`]: { qos: 1 as const },
-      [`${prefix}vehicle_status/+`]: { qos: 1 as const },
-      [`${prefix}vehicle_updates/+`]: { qos: 0 as const },
-    };
-    client.subscribe(subscriptions, (error) => {
-      if (error && client === this.#client)
-        this.link.error = `the broker refused a subscription (${plain(error)})`;
-    });
+    this.#asked = new Map();
+    this.#ask(client);
+  }
+
+  #ask(client: MqttClient): void {
+    const { add, drop } = difference(this.#asked, this.#wanted);
+    this.#asked = this.#wanted;
+    // The new ones first: who goes from one cell to the next is never in none.
+    if (add.length > 0) {
+      const filters = Object.fromEntries(add.map(([filter, qos]) => [filter, { qos }]));
+      client.subscribe(filters, (error) => {
+        if (error && client === this.#client)
+          this.link.error = `the broker refused a subscription (${plain(error)})`;
+      });
+    }
+    if (drop.length > 0) client.unsubscribe(drop);
   }
 
   #closed(client: MqttClient): void {

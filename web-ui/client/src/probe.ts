@@ -1,6 +1,7 @@
 // `window.convoy`: what the page shows, for tests and for the curious. It reads and never sends.
 
 import { toScreen } from './core/camera';
+import type { Counts } from './core/counts';
 import type { Inbox } from './core/inbox';
 import { report, type State } from './core/link';
 import { mercatorX, mercatorY } from './core/mercator';
@@ -9,9 +10,17 @@ import type { Feed } from './feed';
 import type { Follow } from './map/follow';
 import type { Overlay } from './map/overlay';
 import type { View } from './map/view';
+import type { Source } from './source';
 
 export interface PageStats {
+  /** Vehicles on the page; where they are counted, what the counts say. */
   vehicles: number;
+  /** Of them, those that are drawn: the others are of a company that isn't shown. */
+  drawn: number;
+  /** What the page is subscribed to. */
+  filters: string[];
+  way: string;
+  isFar: boolean;
   messages: number;
   badMessages: number;
   /** Milliseconds since the newest position; null before the first. */
@@ -52,14 +61,20 @@ interface Parts {
   view: View;
   overlay: Overlay;
   follow: Follow;
+  source: Source;
+  counts: Counts;
 }
 
-export function expose({ store, inbox, feed, view, overlay, follow }: Parts): void {
+export function expose({ store, inbox, feed, view, overlay, follow, source, counts }: Parts): void {
   window.convoy = {
     stats: () => {
       const now = performance.now();
       return {
-        vehicles: store.size,
+        vehicles: source.isFar ? counts.vehicles : store.size,
+        drawn: store.drawn(),
+        filters: [...feed.filters.keys()],
+        way: source.way,
+        isFar: source.isFar,
         messages: inbox.messages,
         badMessages: inbox.bad,
         lastUpdateMs: inbox.lastPositionMs > 0 ? now - inbox.lastPositionMs : null,

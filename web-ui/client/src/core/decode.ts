@@ -2,16 +2,12 @@
 
 import type { LngLat } from './mercator';
 
-/** One position of one vehicle: the JSON on `<prefix>vehicle_updates/<plate>`. */
-export interface Position {
+/** What both a position and a map frame say of a vehicle. */
+export interface Sighting {
   plate: string;
   current: LngLat;
-  waypoint: LngLat;
   /** km/h. */
   speed: number;
-  visible: boolean;
-  /** Metres to `waypoint`. */
-  distance: number;
   /** Milliseconds since the Unix epoch, by the vehicle's clock. */
   updateTimestamp: number;
   passengers: number;
@@ -19,15 +15,55 @@ export interface Position {
   companyColor: string;
   companyShape: string;
   isHired: boolean;
-  id: string;
   kind: 'taxi' | 'truck';
   /** Degrees clockwise from true north, [0, 360). */
   bearing: number;
+  /** Counts this vehicle's messages. */
+  sequence?: number;
+}
+
+/** One position of one vehicle: the JSON on `<prefix>vehicle_updates/<plate>`. */
+export interface Position extends Sighting {
+  waypoint: LngLat;
+  visible: boolean;
+  /** Metres to `waypoint`. */
+  distance: number;
+  id: string;
   tripId: string;
   destination: LngLat;
   etaSeconds: number;
-  /** Counts this vehicle's messages. */
   sequence: number;
+}
+
+/** Totals of the vehicles that go one way: the JSON on `<prefix>direction_stats/<direction>`. Who stands is in none. */
+export interface DirectionTotal {
+  direction: Direction;
+  vehicles: number;
+}
+
+export const DIRECTIONS = ['NW', 'NE', 'SW', 'SE'] as const;
+export type Direction = (typeof DIRECTIONS)[number];
+
+/** Totals of one map cell: the JSON on `<prefix>cell_stats/<geohash>`. */
+export interface CellTotal {
+  cell: string;
+  vehicles: number;
+}
+
+export const ALERTS = ['offline', 'stopped', 'speeding'] as const;
+
+/** What somebody should look at: the JSON on `<prefix>alerts/<kind>/<plate>`. */
+export interface Alert {
+  kind: (typeof ALERTS)[number];
+  plate: string;
+  company: string;
+  /** km/h. */
+  speed: number;
+  speedLimit?: number;
+  /** Milliseconds since the Unix epoch. */
+  beganAt: number;
+  /** Missing while it lasts. */
+  endedAt?: number;
 }
 
 /** Totals of one company: the JSON on `<prefix>company_passengers/<company>`. */
@@ -45,8 +81,8 @@ export type Decoded<T> = { ok: true; value: T } | { ok: false; reason: string };
 
 /** What a message on one of the fleet's topics is about. */
 export interface Subject {
-  kind: 'position' | 'status' | 'total';
-  /** The plate or the company. */
+  kind: 'position' | 'status' | 'total' | 'direction' | 'cell' | 'frame' | 'alert';
+  /** The plate, the company, the direction, the cell; of an alert `<kind>/<plate>`. */
   name: string;
 }
 
@@ -54,6 +90,10 @@ const KINDS = new Map<string | undefined, Subject['kind']>([
   ['vehicle_updates', 'position'],
   ['vehicle_status', 'status'],
   ['company_passengers', 'total'],
+  ['direction_stats', 'direction'],
+  ['cell_stats', 'cell'],
+  ['map', 'frame'],
+  ['alerts', 'alert'],
 ]);
 
 /** The subject of an MQTT topic name, if it is one of the fleet's below `prefix`. */
@@ -61,8 +101,9 @@ export function subjectOf(topic: string, prefix: string): Subject | undefined {
   if (!topic.startsWith(prefix)) return undefined;
   const [family, name, ...rest] = topic.slice(prefix.length).split('/');
   const kind = KINDS.get(family);
-  if (!kind || !name || rest.length > 0) return undefined;
-  return { kind, name };
+  if (!kind || !name) return undefined;
+  if (kind === 'alert' && rest.length === 1 && rest[0]) return { kind, name: `${name}/${rest[0]}` };
+  return rest.length > 0 || kind === 'alert' ? undefined : { kind, name };
 }
 
 export function decodePosition(payload: Uint8Array): Decoded<Position> {
@@ -78,10 +119,26 @@ export function decodePosition(payload: Uint8Array): Decoded<Position> {
 }
 
 export function decodeTotal(payload: Uint8Array): Decoded<CompanyTotal> {
+  return decodeAs(payload, TOTAL, 'a total');
+}
+
+export function decodeDirection(payload: Uint8Array): Decoded<DirectionTotal> {
+  return decodeAs(payload, DIRECTION, 'a direction');
+}
+
+export function decodeCell(payload: Uint8Array): Decoded<CellTotal> {
+  return decodeAs(payload, CELL, 'a cell');
+}
+
+export function decodeAlert(payload: Uint8Array): Decoded<Alert> {
+  return decodeAs(payload, ALERT, 'an alert');
+}
+
+function decodeAs<T>(payload: Uint8Array, checks: Record<string, Check>, what: string): Decoded<T> {
   const json = parse(payload);
   if (!json.ok) return json;
-  const wrong = firstWrong(json.value, TOTAL);
-  return wrong ? { ok: false, reason: `not a total: ${wrong} is missing or wrong` } : cast(json.value);
+  const wrong = firstWrong(json.value, checks);
+  return wrong ? { ok: false, reason: `not ${what}: ${wrong} is missing or wrong` } : cast(json.value);
 }
 
 export function decodeStatus(payload: Uint8Array): Decoded<'online' | 'offline'> {
@@ -162,4 +219,26 @@ const TOTAL: Record<string, Check> = {
   passengers: count,
   meanSpeed: amount,
   updateTimestamp: count,
+};
+
+const DIRECTION: Record<string, Check> = {
+  direction: (value) => DIRECTIONS.includes(value as Direction),
+  vehicles: count,
+};
+
+const CELL: Record<string, Check> = { cell: name, vehicles: count };
+
+const maybe =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+
+const ALERT: Record<string, Check> = {
+  kind: (value) => ALERTS.includes(value as Alert['kind']),
+  plate: name,
+  company: text,
+  speed: amount,
+  speedLimit: maybe(amount),
+  beganAt: count,
+  endedAt: maybe(count),
 };

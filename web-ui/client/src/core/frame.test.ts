@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { cellBounds, decodeFrame, type Frame } from './frame';
+import { decodeFrame, type Frame } from './frame';
+import { cellBounds } from './geohash';
 import { sample, sampleBytes } from './samples';
 
 interface Golden {

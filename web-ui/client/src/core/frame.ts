@@ -1,6 +1,7 @@
 // All vehicles of a map cell in one binary message: what `<prefix>map/<geohash>` carries. docs/map-frames.md has the layout.
 
 import type { Decoded } from './decode';
+import { type Bounds, cellBounds } from './geohash';
 import type { LngLat } from './mercator';
 
 /** What a frame says: all vehicles of its cell at that time. A vehicle that is in none any more is gone. */
@@ -41,19 +42,10 @@ export interface FrameVehicle {
   passengers: number;
 }
 
-/** South-west and north-east corner of a map cell. */
-export interface CellBounds {
-  south: number;
-  west: number;
-  north: number;
-  east: number;
-}
-
 const VERSION = 1;
 const HEADER_BYTES = 16;
 const VEHICLE_BYTES = 14;
 const SHAPES = ['circle', 'square', 'triangle', 'diamond'];
-const BASE_32 = '0123456789bcdefghjkmnpqrstuvwxyz';
 
 /** Reads a frame about the cell with that geohash. */
 export function decodeFrame(payload: Uint8Array, geohash: string): Decoded<Frame> {
@@ -68,26 +60,7 @@ export function decodeFrame(payload: Uint8Array, geohash: string): Decoded<Frame
   }
 }
 
-/** The corners of a cell; nothing for what is no geohash. */
-export function cellBounds(geohash: string): CellBounds | undefined {
-  if (geohash === '') return undefined;
-  const lng: [number, number] = [-180, 180];
-  const lat: [number, number] = [-90, 90];
-  let isLng = true;
-  for (const char of geohash) {
-    const value = BASE_32.indexOf(char);
-    if (value < 0) return undefined;
-    for (let bit = 16; bit > 0; bit >>= 1) {
-      const range = isLng ? lng : lat;
-      const middle = (range[0] + range[1]) / 2;
-      range[value & bit ? 0 : 1] = middle;
-      isLng = !isLng;
-    }
-  }
-  return { south: lat[0], west: lng[0], north: lat[1], east: lng[1] };
-}
-
-function read(payload: Uint8Array, bounds: CellBounds): Frame {
+function read(payload: Uint8Array, bounds: Bounds): Frame {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const version = view.getUint8(0);
   if (version !== VERSION) throw new Error(`version ${version}, not ${VERSION}`);

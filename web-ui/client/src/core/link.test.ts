@@ -46,3 +46,10 @@ test.each<[string, Partial<Link>, string, string]>([
 ])('%s', (_, changes, state, detail) => {
   expect(report(link(changes), 100_000)).toMatchObject({ state, detail });
 });
+
+test('nobody in view is said only where the fleet reports', () => {
+  const open = { phase: 'open', openedMs: 1, everOpen: true } as const;
+  expect(report(link({ ...open, lastMessageMs: 99_900 }), 100_000, true).state).toBe('away');
+  expect(report(link({ ...open, lastMessageMs: 88_000 }), 100_000, true).state).toBe('stale');
+  expect(report(link(open), 100_000, true).state).toBe('empty');
+});

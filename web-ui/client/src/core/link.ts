@@ -16,7 +16,7 @@ export interface Link {
   error: string | undefined;
 }
 
-export type State = 'connecting' | 'live' | 'reconnecting' | 'stale' | 'empty';
+export type State = 'connecting' | 'live' | 'away' | 'reconnecting' | 'stale' | 'empty';
 
 export interface Report {
   state: State;
@@ -38,7 +38,8 @@ export function newLink(): Link {
   };
 }
 
-export function report(link: Link, nowMs: number): Report {
+/** `isAway` when no vehicle is in view, though the fleet reports. */
+export function report(link: Link, nowMs: number, isAway = false): Report {
   const age = link.lastMessageMs > 0 ? nowMs - link.lastMessageMs : undefined;
   const aged = age === undefined ? 'no data yet' : `last data ${ago(age)}`;
   const because = link.error ? `${link.error}; ` : '';
@@ -53,6 +54,9 @@ export function report(link: Link, nowMs: number): Report {
   }
   const quiet = nowMs - Math.max(link.lastMessageMs, link.openedMs);
   if (quiet <= STALE_AFTER_MS) {
+    if (isAway && link.lastMessageMs >= link.openedMs) {
+      return { state: 'away', label: 'Live', detail: 'Move or zoom out the map to find the fleet' };
+    }
     return link.lastMessageMs >= link.openedMs
       ? { state: 'live', label: 'Live', detail: aged }
       : { state: 'connecting', label: 'Connected', detail: 'waiting for the first vehicle' };

@@ -122,3 +122,42 @@ test('a clock far off doesn’t matter, and a silence isn’t taken for the pace
   expect(clock.interval).toBe(before);
   expect(arrival - 400).toBeLessThan(3);
 });
+
+describe('when the next message is late', () => {
+  const rolling = () => {
+    const m = new Float32Array(STRIDE);
+    put(m, 0, 0, 0, 0, EAST);
+    send(m, 0, 0, 1, 10, 0, EAST, 10);
+    return m;
+  };
+
+  test('it rolls on at its pace, ever slower, and stands in the end', () => {
+    const m = rolling();
+    expect(at(m, 1.05).x - at(m, 1).x).toBeCloseTo(0.5, 1);
+    expect(at(m, 3).x).toBeGreaterThan(at(m, 2).x);
+    expect(at(m, 100).x).toBe(at(m, 10).x);
+    expect(at(m, 100).x).toBeLessThan(22.1);
+    expect(at(m, 3).y).toBeCloseTo(0, 5);
+  });
+
+  test('the late message is driven to from where it has rolled to', () => {
+    const m = rolling();
+    const rolled = at(m, 1.5).x;
+    send(m, 0, 1.5, 2, 20, 0, EAST, 10);
+    expect(at(m, 1.5).x).toBeCloseTo(rolled, 5);
+    expect(at(m, 2).x).toBeCloseTo(20, 5);
+  });
+
+  test('one that has rolled too far waits and is not pulled back', () => {
+    const m = rolling();
+    const rolled = at(m, 1.5).x;
+    send(m, 0, 1.5, 2, rolled - 1, 0, EAST, 10);
+    for (const time of [1.5, 1.8, 2, 5]) expect(at(m, time).x).toBeCloseTo(rolled, 4);
+    send(m, 0, 5, 6, rolled + 8, 0, EAST, 10);
+    expect(at(m, 6).x).toBeCloseTo(rolled + 8, 4);
+  });
+
+  test('where motion is reduced, nothing rolls', () => {
+    expect(place(rolling(), 0, 50, { x: 0, y: 0, bearing: 0 }, false).x).toBeCloseTo(10, 5);
+  });
+});

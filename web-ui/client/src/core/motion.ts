@@ -1,14 +1,16 @@
 // How one vehicle moves on the screen between two messages, as arithmetic on a flat array.
 //
-// A vehicle has one segment of eight floats:
+// A vehicle has one segment of nine floats:
 //
-//   FROM_X FROM_Y   TO_X TO_Y   FROM_TIME TO_TIME   FROM_BEARING TURN
-//   mercator, offsets from a local origin   s since the store's epoch   radians clockwise from north
+//   FROM_X FROM_Y   TO_X TO_Y   FROM_TIME TO_TIME   FROM_BEARING TURN   COAST
+//   mercator, offsets from a local origin   s since the store's epoch   radians clockwise from north   mercator/s
+//
+// Behind its end, when the next message is late, the vehicle rolls on along its bearing, from COAST down to a stand.
 //
 // The vertex shader in `map/webgl.ts` evaluates the same formula; `place` is its twin for picking, the
 // camera and the canvas without WebGL.
 
-export const STRIDE = 8;
+export const STRIDE = 9;
 export const FROM_X = 0;
 export const FROM_Y = 1;
 export const TO_X = 2;
@@ -17,6 +19,12 @@ export const FROM_TIME = 4;
 export const TO_TIME = 5;
 export const FROM_BEARING = 6;
 export const TURN = 7;
+export const COAST = 8;
+
+/** The speed of a vehicle without news falls by 1/e in so many seconds: it rolls no farther than that at full speed. */
+export const COAST_S = 1.2;
+/** After so many seconds it stands. */
+export const COASTS_FOR_S = 6;
 
 export interface Place {
   x: number;
@@ -25,8 +33,8 @@ export interface Place {
   bearing: number;
 }
 
-/** Where the vehicle of the segment at `at` is drawn at `time`; before the segment at its start, after it at its end. */
-export function place(m: Float32Array, at: number, time: number, out: Place): Place {
+/** Where the vehicle of the segment at `at` is drawn at `time`: before the segment at its start, after it rolling on. */
+export function place(m: Float32Array, at: number, time: number, out: Place, coasts = true): Place {
   const fromTime = m[at + FROM_TIME]!;
   const span = m[at + TO_TIME]! - fromTime;
   const t = span > 0 ? Math.min(1, Math.max(0, (time - fromTime) / span)) : 1;
@@ -50,8 +58,10 @@ export function place(m: Float32Array, at: number, time: number, out: Place): Pl
   const along0 = Math.max(0, dx * sin0 - dy * cos0) * leave;
   const along1 = Math.max(0, dx * sin1 - dy * cos1) * arrive;
   const step = 3 * t2 - 2 * t3;
-  out.x = fromX + dx * step + sin0 * along0 + sin1 * along1;
-  out.y = fromY + dy * step - cos0 * along0 - cos1 * along1;
+  const late = Math.min(COASTS_FOR_S, Math.max(0, time - m[at + TO_TIME]!));
+  const rolled = (coasts ? m[at + COAST]! : 0) * COAST_S * (1 - Math.exp(-late / COAST_S));
+  out.x = fromX + dx * step + sin0 * along0 + sin1 * (along1 + rolled);
+  out.y = fromY + dy * step - cos0 * along0 - cos1 * (along1 + rolled);
   out.bearing = fromBearing + turn * t;
   return out;
 }
@@ -68,9 +78,13 @@ export function put(m: Float32Array, at: number, time: number, x: number, y: num
   m[at + TO_TIME] = time;
   m[at + FROM_BEARING] = bearing;
   m[at + TURN] = 0;
+  m[at + COAST] = 0;
 }
 
-/** Sends the vehicle from where it is drawn at `time` to a new place, there at `arrival`. */
+/**
+ * Sends the vehicle from where it is drawn at `time` to a new place, there at `arrival`, and on with `coast`. Where it
+ * has rolled past that place already it waits, so that it is never pulled back while it drives.
+ */
 export function send(
   m: Float32Array,
   at: number,
@@ -79,16 +93,20 @@ export function send(
   x: number,
   y: number,
   bearing: number,
+  coast = 0,
 ): void {
   const now = place(m, at, time, scratch);
+  const ahead = (x - now.x) * Math.sin(bearing) - (y - now.y) * Math.cos(bearing);
+  const waits = ahead < 0 && -ahead < coast * COAST_S;
   m[at + FROM_X] = now.x;
   m[at + FROM_Y] = now.y;
-  m[at + TO_X] = x;
-  m[at + TO_Y] = y;
+  m[at + TO_X] = waits ? now.x : x;
+  m[at + TO_Y] = waits ? now.y : y;
   m[at + FROM_TIME] = time;
   m[at + TO_TIME] = arrival;
   m[at + FROM_BEARING] = wrap(now.bearing);
   m[at + TURN] = wrap(bearing - now.bearing);
+  m[at + COAST] = waits ? 0 : coast;
 }
 
 /** The same angle in [-π, π). */

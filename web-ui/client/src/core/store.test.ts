@@ -150,7 +150,8 @@ test('days later it still moves smoothly', () => {
     store.sweep(now, 0);
     expect(store.seconds(now)).toBeLessThan(3_601);
   }
-  const next = { lng: lng + 5e-5, lat };
+  // Beyond the place that it has rolled to meanwhile.
+  const next = { lng: lng + 3e-4, lat };
   store.update(
     position({
       sequence: 9,
@@ -178,4 +179,25 @@ test('nearest is the one that is drawn nearest, within reach', () => {
   const a = store.motion.subarray(store.slotOf('A')! * STRIDE);
   expect(store.plateAt(store.nearest(a[0]! + 1e-8, a[1]!, 1e-6, 1000)!)).toBe('A');
   expect(store.nearest(a[0]! + 1e-5, a[1]!, 1e-6, 1000)).toBeUndefined();
+});
+
+test('one company is shown alone: the others are neither drawn nor picked, and come back', () => {
+  store.update(position({ plate: 'A' }), 1000);
+  store.update(position({ plate: 'B', companyName: 'Other', current: { lng: lng + 0.01, lat } }), 1000);
+  store.show('Other', 1000);
+  expect([store.size, store.drawn(), opacity('A')]).toEqual([2, 1, 0]);
+  const a = store.motion.subarray(store.slotOf('A')! * STRIDE);
+  expect(store.nearest(a[0]!, a[1]!, 1e-6, 1000)).toBeUndefined();
+  store.update(position({ plate: 'C' }), 1000);
+  expect(opacity('C')).toBe(0);
+  store.show(undefined, 1000);
+  expect(store.drawn()).toBe(3);
+});
+
+test('of two ways to hear of a vehicle, the newer position counts', () => {
+  const { sequence: _, ...frame } = position({ updateTimestamp: golden.updateTimestamp + 500 });
+  store.update(position(), 1000);
+  expect(store.update(frame, 1100)).toBe(true);
+  expect(store.update(position({ sequence: golden.sequence + 1 }), 1200)).toBe(false);
+  expect(store.update(frame, 1300)).toBe(false);
 });

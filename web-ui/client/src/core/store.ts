@@ -4,7 +4,7 @@
 // Times inside are seconds since an epoch that moves on, for the same reason.
 
 import type { Companies } from './companies';
-import type { Position } from './decode';
+import type { Sighting } from './decode';
 import { latOf, lngOf, mercatorX, mercatorY, metresPerUnit } from './mercator';
 import {
   arrivalTime,
@@ -55,7 +55,7 @@ export interface Shown {
 
 interface Vehicle {
   plate: string;
-  latest: Position;
+  latest: Sighting;
   clock: Clock;
   /** Page time of the newest message, ms. */
   seenMs: number;
@@ -66,7 +66,7 @@ interface Vehicle {
 export class Store {
   /** Segments of all slots, `motion.STRIDE` floats each; see `motion.ts`. */
   motion = new Float32Array(FIRST_CAPACITY * STRIDE);
-  /** How each slot looks, `LOOK_STRIDE` bytes each; opacity 0 is an empty slot. */
+  /** How each slot looks, `LOOK_STRIDE` bytes each; opacity 0 is an empty slot, or one that isn't shown. */
   look = new Uint8Array(FIRST_CAPACITY * LOOK_STRIDE);
   readonly originX: number;
   readonly originY: number;
@@ -77,6 +77,7 @@ export class Store {
   version = 0;
 
   #companies: Companies;
+  #only: string | undefined;
   #slotOf = new Map<string, number>();
   #vehicles: (Vehicle | undefined)[] = [];
   #free: number[] = [];
@@ -96,23 +97,37 @@ export class Store {
     return this.#slotOf.size;
   }
 
+  /** Shows the vehicles of one company, or of all. */
+  show(only: string | undefined, nowMs: number): void {
+    this.#only = only;
+    for (let slot = 0; slot < this.slots; slot++) {
+      const vehicle = this.#vehicles[slot];
+      if (vehicle) this.#paint(slot, vehicle, nowMs);
+    }
+  }
+
+  /** Forgets all vehicles. */
+  clear(): void {
+    for (const plate of this.plates()) this.remove(plate);
+  }
+
   /** Page time in the unit of `motion`. */
   seconds(nowMs: number): number {
     return (nowMs - this.#epochMs) / 1000;
   }
 
-  /** Takes in a position; false when a newer one is known already. */
-  update(position: Position, nowMs: number): boolean {
+  /** Takes in a position, seen at `seenMs` of page time; false when a newer one is known already. */
+  update(position: Sighting, nowMs: number, seenMs = nowMs): boolean {
     const slot = this.#slotOf.get(position.plate);
     if (slot === undefined) {
-      this.#add(position, nowMs);
+      this.#add(position, nowMs, seenMs);
       return true;
     }
     const vehicle = this.#vehicles[slot]!;
     const { latest } = vehicle;
-    // A sequence that starts again with a later time is a restarted vehicle, not an old message.
-    if (position.sequence <= latest.sequence && position.updateTimestamp <= latest.updateTimestamp)
-      return false;
+    // A sequence that starts again with a later time is a restarted vehicle, not an old message. A frame has none.
+    const follows = (position.sequence ?? 0) > (latest.sequence ?? Number.POSITIVE_INFINITY);
+    if (!follows && position.updateTimestamp <= latest.updateTimestamp) return false;
 
     const now = this.seconds(nowMs);
     const x = mercatorX(position.current.lng) - this.originX;
@@ -128,11 +143,12 @@ export class Store {
       put(this.motion, at, now, x, y, bearing);
       this.trails.clear(slot);
     } else {
-      send(this.motion, at, now, arrival, x, y, bearing);
+      const coast = position.speed / 3.6 / metresPerUnit(y + this.originY);
+      send(this.motion, at, now, arrival, x, y, bearing, coast);
     }
     this.trails.record(slot, x, y, bearing, now);
     vehicle.latest = position;
-    vehicle.seenMs = nowMs;
+    vehicle.seenMs = seenMs;
     if (vehicle.offlineMs > 0 && nowMs - vehicle.offlineMs > BACK_AFTER_MS) vehicle.offlineMs = 0;
     this.#paint(slot, vehicle, nowMs);
     return true;
@@ -174,6 +190,14 @@ export class Store {
     if (this.seconds(nowMs) > EPOCH_MOVES_AFTER_S) this.#moveEpoch(nowMs);
   }
 
+  /** How many are drawn. */
+  drawn(): number {
+    let count = 0;
+    for (let slot = 0; slot < this.slots; slot++)
+      if (this.look[slot * LOOK_STRIDE + LOOK_OPACITY]! > 0) count++;
+    return count;
+  }
+
   has(plate: string): boolean {
     return this.#slotOf.has(plate);
   }
@@ -191,7 +215,7 @@ export class Store {
   }
 
   /** The newest position of a vehicle and when it came, page time in ms. */
-  latest(plate: string): { position: Position; seenMs: number; offline: boolean } | undefined {
+  latest(plate: string): { position: Sighting; seenMs: number; offline: boolean } | undefined {
     const slot = this.#slotOf.get(plate);
     const vehicle = slot === undefined ? undefined : this.#vehicles[slot];
     return vehicle && { position: vehicle.latest, seenMs: vehicle.seenMs, offline: vehicle.offlineMs > 0 };
@@ -239,7 +263,8 @@ export class Store {
     let best: number | undefined;
     let bestDistance = reach;
     for (let slot = 0; slot < this.slots; slot++) {
-      if (!this.#vehicles[slot]) continue;
+      // Empty, or of a company that isn't shown.
+      if (this.look[slot * LOOK_STRIDE + LOOK_OPACITY] === 0) continue;
       const p = place(this.motion, slot * STRIDE, now, this.#scratch);
       const distance = Math.hypot(p.x - x, p.y - y);
       if (distance <= bestDistance) {
@@ -250,12 +275,12 @@ export class Store {
     return best;
   }
 
-  #add(position: Position, nowMs: number): void {
+  #add(position: Sighting, nowMs: number, seenMs: number): void {
     const slot = this.#free.pop() ?? this.slots++;
     if (slot * STRIDE >= this.motion.length) this.#grow();
     const clock: Clock = { offset: 0, interval: 0, sent: 0 };
     startClock(clock, nowMs / 1000, position.updateTimestamp / 1000);
-    const vehicle: Vehicle = { plate: position.plate, latest: position, clock, seenMs: nowMs, offlineMs: 0 };
+    const vehicle: Vehicle = { plate: position.plate, latest: position, clock, seenMs, offlineMs: 0 };
     const x = mercatorX(position.current.lng) - this.originX;
     const y = mercatorY(position.current.lat) - this.originY;
     const bearing = (position.bearing * Math.PI) / 180;
@@ -273,7 +298,8 @@ export class Store {
     const faint = vehicle.offlineMs > 0 || nowMs - vehicle.seenMs > FADE_AFTER_MS;
     const at = slot * LOOK_STRIDE;
     this.look[at + LOOK_COMPANY] = Math.min(255, company.index);
-    this.look[at + LOOK_OPACITY] = faint ? FAINT : 255;
+    const hidden = this.#only !== undefined && latest.companyName !== this.#only;
+    this.look[at + LOOK_OPACITY] = hidden ? 0 : faint ? FAINT : 255;
     this.look[at + LOOK_HIRED] = latest.isHired ? 255 : 0;
     this.version++;
   }

@@ -6,6 +6,12 @@ export function count(n: number): string {
   return whole.format(n);
 }
 
+/** Of a thousand, as networks count. */
+export function bytes(n: number): string {
+  if (n < 995) return `${whole.format(n)} B`;
+  return n < 995_000 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1_000_000).toFixed(1)} MB`;
+}
+
 export function kmh(speed: number): string {
   return `${whole.format(speed)} km/h`;
 }

@@ -37,7 +37,7 @@ export class CanvasPainter implements Painter {
     const opacity = look[slot * LOOK_STRIDE + 1]!;
     const company = this.#companies.list[look[slot * LOOK_STRIDE]!];
     if (opacity === 0 || !company) return;
-    const at = place(motion, slot * STRIDE, frame.time, this.#place);
+    const at = place(motion, slot * STRIDE, frame.time, this.#place, frame.coasts);
     const screen = toScreen(frame.camera, at.x + originX, at.y + originY);
     const radius = frame.radius * size;
     const width = this.#canvas.clientWidth;

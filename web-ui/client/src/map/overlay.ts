@@ -3,7 +3,7 @@
 import { type Camera, toWorld, vehicleRadius } from '../core/camera';
 import type { Companies } from '../core/companies';
 import { Meter } from '../core/meter';
-import { STRIDE, TO_TIME } from '../core/motion';
+import { COASTS_FOR_S, STRIDE, TO_TIME } from '../core/motion';
 import type { Store } from '../core/store';
 import { calm, interfaceScale } from '../media';
 import { CanvasPainter } from './canvas2d';
@@ -64,6 +64,7 @@ export class Overlay {
       radius: this.#radius(camera),
       selected: this.selected === undefined ? undefined : this.#store.slotOf(this.selected),
       dark: this.dark,
+      coasts: !calm(),
     });
     this.afterPaint(camera);
   }
@@ -92,8 +93,9 @@ export class Overlay {
     if (calm()) return false;
     const now = this.#store.seconds(performance.now());
     const { motion, slots } = this.#store;
-    // A frame longer than the motion, so that the last step is painted too.
-    for (let at = TO_TIME; at < slots * STRIDE; at += STRIDE) if (motion[at]! > now - 0.1) return true;
+    for (let at = TO_TIME; at < slots * STRIDE; at += STRIDE) {
+      if (motion[at]! > now - COASTS_FOR_S) return true;
+    }
     return false;
   }
 

@@ -7,7 +7,8 @@ import { type LngLat, mercatorX, mercatorY } from '../core/mercator';
 export interface Trail {
   /** Mercator offsets from the origin, oldest first. */
   points: [number, number][];
-  destination: LngLat;
+  /** Unknown until the vehicle itself says so. */
+  destination: LngLat | undefined;
   color: string;
 }
 
@@ -42,6 +43,7 @@ export class TrailLayer {
     this.#path.setAttribute('d', points.length > 0 ? `M${points.join('L')}` : '');
     this.#path.setAttribute('stroke', trail.color);
     this.#destination.setAttribute('stroke', trail.color);
+    this.#destination.toggleAttribute('hidden', trail.destination === undefined);
   }
 
   /** Lays it where the camera is now. */
@@ -52,6 +54,7 @@ export class TrailLayer {
     const origin = toScreen(camera, this.#originX, this.#originY);
     const matrix = [cos * k, -sin * k, sin * k, cos * k, origin.x, origin.y];
     this.#path.setAttribute('transform', `matrix(${matrix.join(' ')})`);
+    if (!this.#trail.destination) return;
     const { lng, lat } = this.#trail.destination;
     const end = toScreen(camera, mercatorX(lng), mercatorY(lat));
     this.#destination.setAttribute('cx', end.x.toFixed(1));

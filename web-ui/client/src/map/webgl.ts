@@ -2,7 +2,7 @@
 
 import { type Camera, rotation } from '../core/camera';
 import { type Companies, rgb, SHAPES } from '../core/companies';
-import { STRIDE } from '../core/motion';
+import { COAST_S, COASTS_FOR_S, STRIDE } from '../core/motion';
 import { LOOK_STRIDE, type Store } from '../core/store';
 
 /** One picture to paint. */
@@ -15,6 +15,8 @@ export interface Frame {
   /** Slot of the followed vehicle. */
   selected: number | undefined;
   dark: boolean;
+  /** Whether vehicles whose next message is late roll on. */
+  coasts: boolean;
 }
 
 export interface Painter {
@@ -92,6 +94,7 @@ export class WebGlPainter implements Painter {
     gl.uniform1f(this.#at('u_time'), frame.time);
     gl.uniform1f(this.#at('u_ratio'), ratio);
     gl.uniform1f(this.#at('u_dark'), frame.dark ? 1 : 0);
+    gl.uniform1f(this.#at('u_coasts'), frame.coasts ? 1 : 0);
 
     this.#point(0);
     gl.uniform1f(this.#at('u_radius'), frame.radius);
@@ -134,6 +137,7 @@ export class WebGlPainter implements Painter {
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#motion);
     gl.vertexAttribPointer(0, 4, gl.FLOAT, false, bytes, slot * bytes);
     gl.vertexAttribPointer(1, 4, gl.FLOAT, false, bytes, slot * bytes + 4 * FLOAT);
+    gl.vertexAttribPointer(3, 1, gl.FLOAT, false, bytes, slot * bytes + 8 * FLOAT);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#look);
     gl.vertexAttribPointer(2, LOOK_STRIDE, gl.UNSIGNED_BYTE, false, LOOK_STRIDE, slot * LOOK_STRIDE);
   }
@@ -154,7 +158,7 @@ export class WebGlPainter implements Painter {
       const name = gl.getActiveUniform(program, n)!.name;
       this.#uniforms.set(name.replace('[0]', ''), gl.getUniformLocation(program, name));
     }
-    for (const location of [0, 1, 2]) {
+    for (const location of [0, 1, 2, 3]) {
       gl.enableVertexAttribArray(location);
       gl.vertexAttribDivisor(location, 1);
     }
@@ -186,8 +190,9 @@ precision highp float;
 layout(location = 0) in vec4 a_way;   // from, to
 layout(location = 1) in vec4 a_when;  // from time, to time, from bearing, turn
 layout(location = 2) in vec4 a_look;  // company, opacity, hired
+layout(location = 3) in float a_coast;
 uniform vec2 u_size, u_origin, u_rotation;
-uniform float u_scale, u_bearing, u_time, u_radius, u_halo;
+uniform float u_scale, u_bearing, u_time, u_radius, u_halo, u_coasts;
 uniform vec4 u_company[${COMPANIES_MAX}];
 out vec2 v_at;
 flat out vec4 v_company;
@@ -204,9 +209,12 @@ void main() {
   vec2 arriving = vec2(sin(bearing), -cos(bearing));
   float t2 = t * t;
   float t3 = t2 * t;
+  float late = clamp(u_time - a_when.y, 0.0, ${COASTS_FOR_S.toFixed(2)});
+  float rolled = u_coasts * a_coast * ${COAST_S.toFixed(2)} * (1.0 - exp(-late / ${COAST_S.toFixed(2)}));
   vec2 place = from + chord * (3.0 * t2 - 2.0 * t3)
     + leaving * max(0.0, dot(chord, leaving)) * (t3 - 2.0 * t2 + t)
-    + arriving * max(0.0, dot(chord, arriving)) * (t3 - t2);
+    + arriving * max(0.0, dot(chord, arriving)) * (t3 - t2)
+    + arriving * rolled;
   vec2 scaled = place * u_scale;
   vec2 screen = u_origin + vec2(
     u_rotation.x * scaled.x + u_rotation.y * scaled.y,

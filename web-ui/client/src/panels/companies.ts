@@ -14,6 +14,7 @@ const SLIDE_MS = 450;
 
 interface Row {
   element: HTMLTableRowElement;
+  button: HTMLButtonElement;
   sign: HTMLElement;
   bar: HTMLElement;
   cells: HTMLElement[];
@@ -29,8 +30,17 @@ export class CompanyTable {
   #body = h('tbody');
   #empty = h('p', { class: 'empty' }, 'No totals yet.');
   #orderedMs = 0;
+  #only: string | undefined;
+  #filter: (company: string | undefined) => void;
 
-  constructor(totals: Totals, companies: Companies, measure: Measure) {
+  /** `filter` is told which company the map shows alone. */
+  constructor(
+    totals: Totals,
+    companies: Companies,
+    measure: Measure,
+    filter: (company: string | undefined) => void,
+  ) {
+    this.#filter = filter;
     this.#totals = totals;
     this.#companies = companies;
     this.#measure = measure;
@@ -53,6 +63,21 @@ export class CompanyTable {
     );
   }
 
+  /** The company that is shown alone. */
+  get only(): string | undefined {
+    return this.#only;
+  }
+
+  /** Shows one company alone, or all. */
+  show(only: string | undefined): void {
+    if (only === this.#only) return;
+    this.#only = only;
+    for (const [company, row] of this.#rows)
+      row.button.setAttribute('aria-pressed', String(company === only));
+    this.element.classList.toggle('filtered', only !== undefined);
+    this.#filter(only);
+  }
+
   refresh(nowMs: number): void {
     const sorted = this.#totals.sorted(this.#measure);
     const most = Math.max(1, ...sorted.map((total) => total[this.#measure]));
@@ -61,6 +86,8 @@ export class CompanyTable {
       if (!sorted.some((total) => total.company === company)) {
         row.element.remove();
         this.#rows.delete(company);
+        // Nobody could press it again.
+        if (company === this.#only) this.show(undefined);
       }
     }
     this.#empty.hidden = sorted.length > 0;
@@ -79,8 +106,19 @@ export class CompanyTable {
     const mark = h('span', { class: 'mark' });
     const bar = h('span', { class: 'bar', 'aria-hidden': 'true' });
     const cells = [h('td', { class: 'main' }), h('td'), h('td')];
-    const name = h('th', { scope: 'row' }, mark, h('span', { class: 'name', title: company }, company), bar);
-    const row: Row = { element: h('tr', {}, name, ...cells), sign: mark, bar, cells, look: '' };
+    const button = h(
+      'button',
+      {
+        type: 'button',
+        class: 'name',
+        title: `${company}: show its vehicles alone`,
+        'aria-pressed': 'false',
+      },
+      company,
+    );
+    button.addEventListener('click', () => this.show(this.#only === company ? undefined : company));
+    const name = h('th', { scope: 'row' }, mark, button, bar);
+    const row: Row = { element: h('tr', {}, name, ...cells), button, sign: mark, bar, cells, look: '' };
     this.#rows.set(company, row);
     return row;
   }
@@ -105,7 +143,10 @@ export class CompanyTable {
   #reorder(order: HTMLElement[]): void {
     const before = new Map(order.map((element) => [element, element.offsetTop]));
     const known = new Set<Element>(this.#body.children);
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
     this.#body.append(...order);
+    // An element that is moved loses the focus.
+    if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
     if (calm()) return;
     for (const element of order) {
       const moved = before.get(element)! - element.offsetTop;

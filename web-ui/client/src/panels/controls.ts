@@ -1,6 +1,7 @@
 // Buttons of the map, its scale and its attribution; the switch between light and dark.
 
 import { latOf, metresPerUnit } from '../core/mercator';
+import type { Way } from '../core/wanted';
 import type { View } from '../map/view';
 import { THEMES, type Theme, type ThemeChoice } from '../media';
 import { h, icon, iconButton, setText } from './dom';
@@ -11,10 +12,12 @@ const SCALE_WIDTH_PX = 96;
 export class MapControls {
   readonly element: HTMLElement;
   #view: View;
+  #way: HTMLButtonElement;
   #scale = h('span', { class: 'scale' });
 
-  constructor(view: View, attribution: string, fit: () => void) {
+  constructor(view: View, attribution: string, fit: () => void, switchWay: () => void) {
     this.#view = view;
+    this.#way = iconButton('rows', 'Every position as JSON, not only the map cells in view', switchWay);
     this.element = h(
       'div',
       { class: 'controls' },
@@ -24,9 +27,14 @@ export class MapControls {
         iconButton('plus', 'Zoom in', () => view.zoomBy(1)),
         iconButton('minus', 'Zoom out', () => view.zoomBy(-1)),
         iconButton('fit', 'Show the whole map', fit),
+        this.#way,
       ),
       h('div', { class: 'imprint' }, this.#scale, credit(attribution)),
     );
+  }
+
+  setWay(way: Way): void {
+    this.#way.setAttribute('aria-pressed', String(way === 'json'));
   }
 
   refresh(): void {

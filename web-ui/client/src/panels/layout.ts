@@ -11,6 +11,10 @@ export interface Parts {
   search: HTMLElement;
   stats: HTMLElement;
   companies: HTMLElement;
+  numbers: HTMLElement;
+  latency: HTMLElement;
+  about: HTMLElement;
+  aboutButton: HTMLElement;
   vehicle: HTMLElement;
   theme: HTMLElement;
   trail: SVGElement;
@@ -23,7 +27,10 @@ const GAP_PX = 12;
 export class Layout {
   readonly map = h('div', { class: 'map' });
   readonly canvas = h('canvas', { class: 'vehicles', 'aria-hidden': 'true' });
+  readonly counts = h('canvas', { class: 'vehicles', 'aria-hidden': 'true', hidden: true });
   readonly hint = h('div', { class: 'hint', hidden: true, 'aria-hidden': 'true' });
+  /** What the circles with numbers are. */
+  readonly legend = h('p', { class: 'legend', hidden: true });
   readonly messages = h('p', { class: 'messages', hidden: true });
   #root: HTMLElement;
   #top: HTMLElement;
@@ -55,9 +62,16 @@ export class Layout {
       { class: 'sheet', 'aria-label': 'The fleet' },
       handle,
       parts.stats,
-      parts.companies,
+      h('div', { class: 'scroll' }, parts.companies, parts.numbers, parts.latency),
       this.messages,
-      h('footer', { class: 'foot' }, parts.theme, ...links(config), h('small', {}, `v${config.version}`)),
+      h(
+        'footer',
+        { class: 'foot' },
+        parts.theme,
+        parts.aboutButton,
+        ...links(config),
+        h('small', {}, `v${config.version}`),
+      ),
     );
     handle.addEventListener('click', () => {
       const open = this.#sheet.classList.toggle('open');
@@ -67,11 +81,14 @@ export class Layout {
       this.map,
       parts.trail,
       this.canvas,
+      this.counts,
       h('div', { class: 'panel' }, this.#top, this.#sheet),
       parts.vehicle,
       parts.notice,
+      this.legend,
       this.hint,
       parts.announcer,
+      parts.about,
     );
   }
 

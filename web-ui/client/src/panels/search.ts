@@ -3,6 +3,9 @@
 import { sign } from '../map/shapes';
 import { h, icon } from './dom';
 
+/** What a plate looks like. */
+const PLATE = /^[A-Z0-9-]{1,16}$/;
+
 export interface Hit {
   plate: string;
   company: string;
@@ -17,6 +20,8 @@ export class Search {
   #find: (query: string) => Hit[];
   #choose: (plate: string) => void;
   #hits: Hit[] = [];
+  /** What the options stand for, in order. */
+  #plates: string[] = [];
   #active = -1;
 
   constructor(find: (query: string) => Hit[], choose: (plate: string) => void) {
@@ -56,6 +61,7 @@ export class Search {
   #open(): void {
     const query = this.#input.value;
     this.#hits = this.#find(query);
+    this.#plates = this.#hits.map((hit) => hit.plate);
     this.#active = this.#hits.length > 0 ? 0 : -1;
     const options = this.#hits.map((hit, n) =>
       h(
@@ -71,13 +77,30 @@ export class Search {
         h('span', {}, hit.company),
       ),
     );
-    const none = query.trim() !== '' && options.length === 0;
-    this.#list.replaceChildren(
-      ...(none
-        ? [h('li', { class: 'none', role: 'option', 'aria-disabled': 'true' }, 'No such plate on the road')]
-        : options),
+    const typed = query.trim().toUpperCase();
+    const isHit = this.#hits.some((hit) => hit.plate === typed);
+    if (typed !== '' && !isHit) options.push(PLATE.test(typed) ? this.#elsewhere(typed) : noPlate());
+    this.#list.replaceChildren(...options);
+    this.#show(options.length > 0);
+  }
+
+  /** Only the vehicles in view are known: any other may be somewhere else, and is asked for by its plate. */
+  #elsewhere(plate: string): HTMLLIElement {
+    const n = this.#plates.length;
+    this.#plates.push(plate);
+    if (n === 0) this.#active = 0;
+    return h(
+      'li',
+      {
+        role: 'option',
+        id: `search-hit-${n}`,
+        'data-plate': plate,
+        'aria-selected': String(n === this.#active),
+      },
+      icon('search'),
+      h('b', {}, plate),
+      h('span', {}, 'look for it'),
     );
-    this.#show(none || options.length > 0);
   }
 
   #show(open: boolean): void {
@@ -102,14 +125,15 @@ export class Search {
       if (this.#list.hidden) this.#open();
       else this.#move(event.key === 'ArrowDown' ? 1 : -1);
     } else if (event.key === 'Enter') {
-      const plate = this.#hits[Math.max(0, this.#active)]?.plate;
+      const plate = this.#plates[Math.max(0, this.#active)];
       if (plate && !this.#list.hidden) this.#take(plate);
     }
   }
 
   #move(by: number): void {
-    if (this.#hits.length === 0) return;
-    this.#active = (this.#active + by + this.#hits.length) % this.#hits.length;
+    const { length } = this.#plates;
+    if (length === 0) return;
+    this.#active = (this.#active + by + length) % length;
     [...this.#list.children].forEach((option, n) => {
       option.setAttribute('aria-selected', String(n === this.#active));
     });
@@ -121,4 +145,12 @@ export class Search {
     this.#input.blur();
     this.#choose(plate);
   }
+}
+
+function noPlate(): HTMLLIElement {
+  return h(
+    'li',
+    { class: 'none', role: 'option', 'aria-disabled': 'true', 'aria-selected': 'false' },
+    'No plate looks like that',
+  );
 }

@@ -6,6 +6,7 @@ import { h, setText } from './dom';
 const NOTICES: Record<Report['state'], string> = {
   connecting: '',
   live: '',
+  away: 'No vehicles in view',
   reconnecting: 'Reconnecting to the broker',
   stale: 'No new positions',
   empty: 'No vehicles yet',

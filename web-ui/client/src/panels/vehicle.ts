@@ -1,7 +1,7 @@
 // The followed vehicle, in words.
 
 import type { Company } from '../core/companies';
-import type { Position } from '../core/decode';
+import type { Position, Sighting } from '../core/decode';
 import { ago } from '../core/link';
 import { bearingTo, distanceM } from '../core/mercator';
 import { count, duration, heading, kmh, metres } from '../core/words';
@@ -11,7 +11,7 @@ import { h, iconButton, setText } from './dom';
 export interface Followed {
   plate: string;
   /** Missing while the vehicle isn't on the map. */
-  position: Position | undefined;
+  position: Sighting | Position | undefined;
   company: Company | undefined;
   ageMs: number;
   offline: boolean;
@@ -74,18 +74,16 @@ export class VehicleCard {
     if (position) this.#fill(position, followed.ageMs);
   }
 
-  #fill(position: Position, ageMs: number): void {
-    const { current, destination } = position;
-    const away = `${metres(distanceM(current, destination))} ${heading(bearingTo(current, destination))}`;
-    const arrives = new Date(Date.now() + position.etaSeconds * 1000);
-    const clock = arrives.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  #fill(position: Sighting | Position, ageMs: number): void {
+    // A map frame doesn't say where it goes; its own positions do, and they follow at once.
+    const trip = 'destination' in position ? tripOf(position) : undefined;
     const facts: Record<Fact, string> = {
       load: loadOf(position),
       speed: kmh(position.speed),
       heading: `${Math.round(position.bearing) % 360}° ${heading(position.bearing)}`,
-      destination: `${away}\n${destination.lat.toFixed(4)}, ${destination.lng.toFixed(4)}`,
-      eta: position.etaSeconds > 0 ? `in ${duration(position.etaSeconds)}, ${clock}` : 'there',
-      trip: position.tripId,
+      destination: trip?.destination ?? '…',
+      eta: trip?.eta ?? '…',
+      trip: trip?.id ?? '…',
       age: ago(ageMs),
     };
     for (const [fact, element] of this.#facts) setText(element, facts[fact]);
@@ -101,7 +99,18 @@ function stateOf({ plate, position, offline, ageMs }: Followed): string {
   return `${position.isHired ? busy : idle}, ${position.speed < 1 ? 'standing' : 'on its way'}`;
 }
 
-function loadOf({ kind, passengers, isHired }: Position): string {
+function tripOf({ current, destination, etaSeconds, tripId }: Position) {
+  const away = `${metres(distanceM(current, destination))} ${heading(bearingTo(current, destination))}`;
+  const arrives = new Date(Date.now() + etaSeconds * 1000);
+  const clock = arrives.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  return {
+    destination: `${away}\n${destination.lat.toFixed(4)}, ${destination.lng.toFixed(4)}`,
+    eta: etaSeconds > 0 ? `in ${duration(etaSeconds)}, ${clock}` : 'there',
+    id: tripId,
+  };
+}
+
+function loadOf({ kind, passengers, isHired }: Sighting): string {
   if (kind === 'truck') return isHired ? 'a load' : 'nothing';
   return passengers === 1 ? '1 passenger' : `${count(passengers)} passengers`;
 }
