@@ -2,7 +2,7 @@
 
 import { common } from './bounds';
 import { FAR_LENGTH } from './coverage';
-import { type Bounds, cellBounds } from './geohash';
+import { type Bounds, cellBounds, cellWidth } from './geohash';
 import { mercatorX, mercatorY } from './mercator';
 
 export interface Circle {
@@ -12,8 +12,6 @@ export interface Circle {
   y: number;
 }
 
-/** Degrees of longitude that a cell of so many characters is wide. */
-const WIDTHS = [360, 45, 11.25, 1.40625, 0.3515625];
 /** Circles closer than this would overlap: their cells are drawn as one. */
 const APART_PX = 56;
 
@@ -68,7 +66,7 @@ export class Counts {
   /** The circles to draw where one unit of mercator is `scale` pixels. */
   circles(scale: number): Circle[] {
     let length = FAR_LENGTH;
-    while (length > 1 && (WIDTHS[length]! / 360) * scale < APART_PX) length--;
+    while (length > 1 && cellWidth(length) * scale < APART_PX) length--;
     const groups = new Map<string, Circle>();
     for (const [cell, { vehicles, x, y }] of this.#cells) {
       const name = cell.slice(0, length);

@@ -2,7 +2,7 @@
 // larger cells that are only counted.
 
 import { common, widened } from './bounds';
-import { type Bounds, cellsIn, countCells } from './geohash';
+import { type Bounds, cellsIn, cellWidth, countCells } from './geohash';
 
 /** Characters of the cells that have frames, */
 const NEAR_LENGTH = 5;
@@ -16,8 +16,6 @@ export const CELLS_AGAIN = 64;
 const CELL_PX_MIN = 48;
 /** Likewise, the size at which its vehicles come back. */
 const CELL_PX_AGAIN = 60;
-/** Of the world, as longitude and mercator's x have it, the width of a near cell. */
-const CELL_WIDTH = 2 ** -13;
 /** The most counted cells asked for by name; beyond, one wildcard takes all. */
 export const COUNTED_MAX = 128;
 /** A cell is taken when the view has come this near, as a share of the view, so that it is there before it is seen, */
@@ -45,7 +43,7 @@ export class Coverage {
     const part = common(view, this.#map);
     const seen = part ? countCells(part, NEAR_LENGTH) : 0;
     const tooMany = seen > (wasFar ? CELLS_AGAIN : CELLS_MAX);
-    const tooSmall = CELL_WIDTH * scale < (wasFar ? CELL_PX_AGAIN : CELL_PX_MIN);
+    const tooSmall = cellWidth(NEAR_LENGTH) * scale < (wasFar ? CELL_PX_AGAIN : CELL_PX_MIN);
     this.isFar = tooMany || tooSmall;
     const cells = this.isFar ? new Set<string>() : this.#near(view);
     const counted = this.isFar ? this.#far(view) : new Set<string>();

@@ -64,6 +64,11 @@ function ranges(bounds: Bounds, length: number) {
   };
 }
 
+/** How wide a cell of `length` characters is, as a share of the world: longitude's, and that of mercator's x. */
+export function cellWidth(length: number): number {
+  return 1 / gridOf(length).columns;
+}
+
 function gridOf(length: number): { columns: number; rows: number } {
   return { columns: 2 ** Math.ceil((5 * length) / 2), rows: 2 ** Math.floor((5 * length) / 2) };
 }
